@@ -1,0 +1,33 @@
+# `make demo` and `make test` need Python 3.11 and nothing else; both create .venv on first use.
+PYTHON ?= python3.11
+VENV := .venv
+RUN := $(VENV)/bin/python
+export MPLBACKEND := Agg
+export WANDB_SILENT := true
+
+.PHONY: demo test test-all lint clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/installed ## both stages, evaluation, pictures and report on the synthetic phantom
+	$(RUN) -m anomask.train experiment=demo_codebook
+	$(RUN) -m anomask.train experiment=demo_detector codebook_run=demo_codebook
+	$(RUN) -m anomask.evaluate run=demo_detector
+
+test: $(VENV)/installed ## the default suite, under 5 minutes on 2 cores
+	$(RUN) -m pytest
+
+test-all: $(VENV)/installed ## with the slow tests
+	$(RUN) -m pytest -m ''
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check src tests benchmarks
+	$(VENV)/bin/ruff format --check src tests benchmarks
+
+# An environment that already holds a torch build (GPU users, README) is kept: pip finds torch satisfied.
+$(VENV)/installed: pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+clean: ## the environment and caches; never runs or data
+	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -1,0 +1,139 @@
+"""From settings to objects: the one place where Hydra's `instantiate` meets the stages."""
+
+import logging
+from typing import Any
+
+from hydra.utils import instantiate
+from pytorch_lightning import LightningDataModule
+
+from anomask.errors import CodebookError, ConfigError
+from anomask.models.detector import Detector
+from anomask.models.vqvae import VQVAE
+from anomask.runs import Run
+from anomask.scoring.scorer import Scorer
+from anomask.stages.codebook import CodebookStage
+from anomask.stages.corruption import Corrupter
+from anomask.stages.detector import DetectorStage
+from anomask.stages.features import FrozenFeatureSource
+
+log = logging.getLogger(__name__)
+
+Settings = dict[str, Any]
+
+# What must agree between a codebook run and the detector built on it, as paths into the settings.
+SHARED_SETTINGS = (
+    "data.size",
+    "model.width",
+    "model.encoder",
+    "model.decoder",
+    "model.quantiser.n_codes",
+    "model.quantiser.depth",
+    "model.quantiser.shared",
+)
+
+
+def build_data(settings: Settings, **changes: Any) -> LightningDataModule:
+    """Build the data module; the global batch is split over processes and accumulation steps.
+
+    Args:
+        settings: a run's settings.
+        changes: constructor arguments that replace the settings' own.
+
+    Raises:
+        ConfigError: the batch does not divide.
+    """
+    trainer, size = settings["trainer"], settings["data"]["batch_size"]
+    parts = trainer["devices"] * trainer["num_nodes"] * trainer["accumulate_grad_batches"]
+    if size % parts:
+        raise ConfigError(
+            f"data.batch_size {size} (of all processes together) is not a multiple of devices x nodes x accumulation "
+            f"= {parts}. Use {max(1, size // parts) * parts} or another device."
+        )
+    return instantiate(settings["data"], **{"batch_size": size // parts, **changes}, _convert_="all")
+
+
+def build_vqvae(settings: Settings) -> VQVAE:
+    """Build the VQ-VAE with fresh weights."""
+    model = settings["model"]
+    parts = (instantiate(model[name], _convert_="all") for name in ("encoder", "quantiser", "decoder"))
+    return VQVAE(*parts, size=settings["data"]["size"])
+
+
+def build_stage(settings: Settings, codebook: Run | None = None) -> CodebookStage | DetectorStage:
+    """Build the stage that the settings name, with fresh weights or on top of a codebook run.
+
+    Args:
+        settings: a run's settings.
+        codebook: stage 2: the run whose codebook is taken; None leaves it to a checkpoint that is loaded later.
+    """
+    optimisation = instantiate(settings["stage"]["optimisation"], _convert_="all")
+    vqvae, seed = build_vqvae(settings), settings["seed"]
+    if settings["stage"]["name"] == "codebook":
+        loss = instantiate(settings["loss"]["codebook"])
+        return CodebookStage(vqvae, loss, optimisation, seed, settings)
+    if codebook is not None:
+        _load_codebook(vqvae, settings, codebook)
+    detector = _build_detector(settings, vqvae)
+    synthesiser = settings["synthesiser"]
+    features = FrozenFeatureSource(vqvae, instantiate(synthesiser["salience"]))
+    loss = instantiate(settings["loss"]["detector"])
+    return DetectorStage(
+        detector, _build_corrupter(synthesiser, vqvae), features, loss, build_scorer(settings), optimisation, seed, settings
+    )
+
+
+def build_scorer(settings: Settings) -> Scorer:
+    """Build map and score."""
+    scoring = {name: value for name, value in settings["scoring"].items() if name != "specificity"}
+    return Scorer(**{name: instantiate(value) if isinstance(value, dict) else value for name, value in scoring.items()})
+
+
+def open_stage(run: Run, checkpoint: str) -> CodebookStage | DetectorStage:
+    """Rebuild a trained stage from its run folder alone, in eval mode."""
+    loaded = run.load_checkpoint(checkpoint)
+    stage = build_stage(loaded["settings"])
+    stage.load_state_dict(loaded["state_dict"])
+    return stage.eval()
+
+
+def _build_detector(settings: Settings, vqvae: VQVAE) -> Detector:
+    model = settings["model"]
+    n_tokens = (vqvae.size // vqvae.stride) ** 2
+    restorer = instantiate(model["decoder"], _convert_="all")
+    classifier = instantiate(model["classifier"], n_tokens=n_tokens)
+    detector = Detector(vqvae, restorer, classifier, model["classifier_input"])
+    detector.start_restorer()
+    return detector
+
+
+def _build_corrupter(settings: Settings, vqvae: VQVAE) -> Corrupter:
+    location, draw = (instantiate(settings[name], _convert_="all") for name in ("location", "draw"))
+    synthesiser = instantiate(settings["feature_space"], location=location, draw=draw)
+    painter = instantiate(settings["painter"], _convert_="all") if settings["painter"] else None
+    return Corrupter(vqvae, synthesiser, painter, settings["token_share"], settings["bound_by_lung"])
+
+
+def _load_codebook(vqvae: VQVAE, settings: Settings, run: Run) -> None:
+    checkpoint = run.load_checkpoint("best")
+    for path in SHARED_SETTINGS:
+        theirs, ours = _at(checkpoint["settings"], path), _at(settings, path)
+        if theirs != ours:
+            raise ConfigError(
+                f"the codebook of {run.folder} has {path} = {theirs}, this run wants {ours}. Use the codebook run's "
+                "model and data size, or train a codebook with these."
+            )
+    state = checkpoint["state_dict"]
+    vqvae.load_state_dict({name.removeprefix("vqvae."): value for name, value in state.items() if "vqvae." in name})
+    perplexity, least = float(vqvae.quantiser.perplexity()), settings["stage"]["min_perplexity"]
+    if perplexity < least:
+        raise CodebookError(
+            f"the codebook of {run.folder} has collapsed: {perplexity:.1f} effective codes of {vqvae.quantiser.n_codes}, "
+            f"at least {least} are wanted (stage.min_perplexity). Train it longer or with more restarts."
+        )
+    log.info("codebook of %s: %.0f effective codes of %d", run.folder, perplexity, vqvae.quantiser.n_codes)
+
+
+def _at(settings: Settings, path: str) -> Any:
+    for key in path.split("."):
+        settings = settings[key]
+    return {k: v for k, v in settings.items() if k != "weights"} if isinstance(settings, dict) else settings

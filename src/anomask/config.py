@@ -1,0 +1,130 @@
+"""The schema of a run's settings. Hydra checks every key against it, so a typo is an error and not a silent default.
+
+Groups that name a class with `_target_` are plain mappings here: the class's constructor is their schema.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+CONF_FOLDER = Path(__file__).parents[2] / "conf"
+
+
+@dataclass
+class ModelConfig:
+    """Networks of both stages; `conf/model`."""
+
+    width: int = MISSING
+    encoder: dict[str, Any] = MISSING
+    quantiser: dict[str, Any] = MISSING
+    decoder: dict[str, Any] = MISSING
+    classifier: dict[str, Any] = MISSING
+    classifier_input: str = MISSING
+
+
+@dataclass
+class SynthesiserConfig:
+    """Stage 2's synthetic anomalies; `conf/synthesiser`."""
+
+    share: float = MISSING
+    bound_by_lung: bool = MISSING
+    token_share: float = MISSING
+    salience: dict[str, Any] = MISSING
+    location: dict[str, Any] = MISSING
+    draw: dict[str, Any] = MISSING
+    feature_space: dict[str, Any] = MISSING
+    painter: dict[str, Any] | None = None
+
+
+@dataclass
+class LossConfig:
+    """Losses of both stages; `conf/loss`."""
+
+    codebook: dict[str, Any] = MISSING
+    detector: dict[str, Any] = MISSING
+
+
+@dataclass
+class ScoringConfig:
+    """From probability and residual to map, score and threshold; `conf/scoring`."""
+
+    anomaly_map: dict[str, Any] = MISSING
+    image_score: dict[str, Any] = MISSING
+    within_lung: bool = MISSING
+    repair_rounds: int = MISSING
+    mirror: bool = MISSING
+    specificity: float = MISSING
+
+
+@dataclass
+class StageConfig:
+    """What is trained, and how; `conf/stage`."""
+
+    name: str = MISSING
+    optimisation: dict[str, Any] = MISSING
+    monitor: str = MISSING
+    monitor_mode: str = MISSING
+    min_perplexity: float = MISSING
+    cache: str = MISSING
+
+
+@dataclass
+class PathsConfig:
+    """Where things are; `conf/paths`."""
+
+    data: str = MISSING
+    runs: str = MISSING
+    cache: str = MISSING
+
+
+@dataclass
+class Config:
+    """One training run."""
+
+    name: str = MISSING
+    seed: int = MISSING
+    codebook_run: str | None = None
+    resume: str | None = None
+    run: str = MISSING
+    data: dict[str, Any] = MISSING
+    model: ModelConfig = field(default_factory=ModelConfig)
+    synthesiser: SynthesiserConfig = field(default_factory=SynthesiserConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    stage: StageConfig = field(default_factory=StageConfig)
+    trainer: dict[str, Any] = MISSING
+    logger: dict[str, Any] = MISSING
+    callbacks: dict[str, Any] = MISSING
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@dataclass
+class EvaluateConfig:
+    """One evaluation; `conf/evaluate.yaml`."""
+
+    run: str = MISSING
+    checkpoint: str = MISSING
+    folder: str | None = None
+    name: str | None = None
+    batch_size: int = MISSING
+    pictures: int = MISSING
+    bootstrap: int = MISSING
+    seed: int = MISSING
+    device: str = MISSING
+    progress: bool = MISSING
+
+
+def register() -> None:
+    """Make the schemas known to Hydra, and the resolver that lets `resume` take the place of a new run folder."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    store.store(name="evaluate_schema", node=EvaluateConfig)
+    OmegaConf.register_new_resolver("first_set", lambda *values: next(v for v in values if v), replace=True)
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """Return settings as plain dicts, lists and numbers, every interpolation resolved."""
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)

@@ -1,0 +1,30 @@
+"""What the entry points share: errors that users cause end in one line and exit code 1."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hydra.errors import InstantiationException
+
+from anomask.errors import AnomaskError
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn an `AnomaskError` (also one that Hydra wrapped) into one clear line and exit code 1."""
+    try:
+        yield
+    except (AnomaskError, InstantiationException) as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, AnomaskError):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        log.error("%s: %s", type(cause).__name__, cause)
+        sys.exit(1)
+    except OSError as error:
+        log.error("%s: %s. Free space or choose another folder (paths.runs).", type(error).__name__, error)
+        sys.exit(1)

@@ -1,0 +1,25 @@
+"""The errors a user can cause: each message says what was got, what is wanted, where, and what to do."""
+
+
+class AnomaskError(ValueError):
+    """Root of every error that bad input causes; the entry points print it in one line and exit with 1."""
+
+
+class DataError(AnomaskError):
+    """A data folder, manifest row or image file that cannot be used as it is."""
+
+
+class SplitError(AnomaskError):
+    """A split that would let one patient's slices train and judge the same model."""
+
+
+class ConfigError(AnomaskError):
+    """Settings that contradict each other or the data."""
+
+
+class RunError(AnomaskError):
+    """A run folder or checkpoint that is missing, damaged or of another kind."""
+
+
+class CodebookError(AnomaskError):
+    """A codebook that stage 2 must not be trained on."""

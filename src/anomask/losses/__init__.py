@@ -1,0 +1,1 @@
+"""Losses of both stages, on tensors alone."""

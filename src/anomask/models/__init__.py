@@ -1,0 +1,1 @@
+"""The networks: encoders, codebook, decoders and the token classifier. Torch and MONAI building blocks only."""

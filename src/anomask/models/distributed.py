@@ -1,0 +1,45 @@
+"""Sums and draws over all processes of a run; without a process group each is the plain local operation."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def is_distributed() -> bool:
+    """Return whether more than one process takes part in this run."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def all_sum(tensor: Tensor) -> Tensor:
+    """Return the sum of `tensor` over all processes; every process gets the same bytes."""
+    if is_distributed():
+        tensor = tensor.contiguous().clone()
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def draw_global_rows(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Draw `count` rows from the rows of all processes, without replacement as far as there are enough.
+
+    Every process must hold a generator in the same state; every process then gets the same rows, and the same as
+    one process that holds the rows of all in rank order.
+
+    Args:
+        rows: [n, C], this process's share; n may differ between processes.
+        count: number of rows wanted, >= 0.
+        generator: source of the draw, on the CPU.
+
+    Returns:
+        [count, C]
+    """
+    rank, world = (dist.get_rank(), dist.get_world_size()) if is_distributed() else (0, 1)
+    sizes = torch.zeros(world, dtype=torch.int64, device=rows.device)
+    sizes[rank] = len(rows)
+    sizes = all_sum(sizes).tolist()
+    total, start = sum(sizes), sum(sizes[:rank])
+    picked = torch.randperm(total, generator=generator)
+    picked = picked.repeat(-(-count // total))[:count].to(rows.device)
+    mine = (picked >= start) & (picked < start + len(rows))
+    drawn = rows.new_zeros(count, rows.shape[1])
+    drawn[mine] = rows[picked[mine] - start]
+    return all_sum(drawn)

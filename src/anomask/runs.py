@@ -1,0 +1,129 @@
+"""A run folder: what its files are called, and how to find, write and reopen one."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from anomask.errors import RunError
+from anomask.files import write_json, write_text
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run's folder.
+
+    ``config.yaml`` settings, resolved · ``checkpoints/best.ckpt, last.ckpt`` · ``threshold.json`` decision threshold ·
+    ``pictures/`` training panels · ``evaluation/<name>/`` results · ``metrics.csv`` where logger=csv.
+    """
+
+    folder: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """The run's settings as YAML."""
+        return self.folder / "config.yaml"
+
+    @property
+    def threshold_file(self) -> Path:
+        """The decision threshold and what it means."""
+        return self.folder / "threshold.json"
+
+    def checkpoint_file(self, which: str) -> Path:
+        """The checkpoint `best` or `last`."""
+        return self.folder / "checkpoints" / f"{which}.ckpt"
+
+    def evaluation_folder(self, name: str) -> Path:
+        """Where the results on the data set `name` go."""
+        return self.folder / "evaluation" / name
+
+    def write_settings(self, settings: dict[str, Any]) -> None:
+        """Write the settings of this run."""
+        write_text(self.settings_file, yaml.safe_dump(settings, sort_keys=False))
+
+    def read_settings(self) -> dict[str, Any]:
+        """Read the settings of this run.
+
+        Raises:
+            RunError: the folder holds none.
+        """
+        if not self.settings_file.is_file():
+            raise RunError(f"no config.yaml in {self.folder}. Wanted: a run folder that anomask.train wrote.")
+        return yaml.safe_load(self.settings_file.read_text(encoding="utf-8"))
+
+    def load_checkpoint(self, which: str = "best") -> dict[str, Any]:
+        """Load a checkpoint: `state_dict` and `settings`, plain values and tensors only.
+
+        Raises:
+            RunError: it is missing, cut off, or not one of ours.
+        """
+        file = self.checkpoint_file(which)
+        if not file.is_file():
+            found = sorted(path.stem for path in file.parent.glob("*.ckpt"))
+            raise RunError(
+                f"no checkpoint {which!r} in {file.parent} (found: {', '.join(found) or 'none'}). The run has not "
+                f"validated yet or was cut off; continue it with resume={self.folder}."
+            )
+        try:
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises a dozen kinds for a damaged file; all mean the same to a user
+            raise RunError(f"{file} cannot be read ({type(error).__name__}): it is cut off or damaged. Use the run's "
+                           "other checkpoint (checkpoint=last or best) or train again.") from error
+        if not isinstance(checkpoint, dict) or not {"settings", "state_dict"} <= checkpoint.keys():
+            raise RunError(f"{file} is not an anomask checkpoint: it has no settings beside its weights.")
+        return checkpoint
+
+    def write_threshold(self, threshold: float, specificity: float, n_normals: int) -> None:
+        """Write the decision threshold with its meaning."""
+        meaning = "a slice is called abnormal if its score is greater; conformal quantile of validation normals"
+        value = {"threshold": threshold, "specificity": specificity, "n_normals": n_normals, "meaning": meaning}
+        write_json(self.threshold_file, value)
+
+    def read_threshold(self) -> dict[str, Any]:
+        """Read the decision threshold.
+
+        Raises:
+            RunError: the run has none.
+        """
+        if not self.threshold_file.is_file():
+            raise RunError(f"no threshold.json in {self.folder}: its training did not finish. Resume it with "
+                           f"resume={self.folder}.")
+        return json.loads(self.threshold_file.read_text(encoding="utf-8"))
+
+    def link_latest(self) -> None:
+        """Point ``latest`` beside this folder at it."""
+        link = self.folder.parent / "latest"
+        temporary = self.folder.parent / f".latest.{os.getpid()}"
+        temporary.symlink_to(self.folder.name)
+        os.replace(temporary, link)
+
+
+def find_run(text: str, runs_folder: str, stage: str) -> Run:
+    """Find a run by its folder, or by its name (the latest run of that name).
+
+    Args:
+        text: a path, or a folder's name inside `runs_folder`.
+        runs_folder: where run folders are kept.
+        stage: 'codebook' or 'detector', what kind of run is wanted.
+
+    Raises:
+        RunError: there is none, or it is of the other stage.
+    """
+    places = [Path(text), Path(text) / "latest", Path(runs_folder) / text / "latest", Path(runs_folder) / text]
+    for folder in places:
+        run = Run(folder.resolve())
+        if not run.settings_file.is_file():
+            continue
+        found = run.read_settings().get("stage", {}).get("name")
+        if found != stage:
+            raise RunError(f"{text} is a run of stage {found}; wanted: stage {stage}.")
+        return run
+    known = sorted(str(path.parent) for path in Path(runs_folder).glob("*/latest"))
+    raise RunError(
+        f"no {stage} run at {text!r} (looked for config.yaml in {', '.join(map(str, places))}). Known runs: "
+        f"{', '.join(known) or 'none'}. Train one first: python -m anomask.train stage={stage} ..."
+    )

@@ -1,0 +1,32 @@
+"""Decision thresholds from validation normals: never from the test set."""
+
+import math
+from collections.abc import Sequence
+
+from anomask.errors import DataError
+
+
+def conformal_threshold(normal_scores: Sequence[float], specificity: float) -> float:
+    """Return the threshold that a new normal slice exceeds with probability at most 1 - specificity.
+
+    The finite-sample (split-conformal) quantile: the ceil((n + 1) * specificity)-th smallest score; a slice is called
+    abnormal if its score is greater. It holds for slices exchangeable with the validation normals.
+
+    Args:
+        normal_scores: scores of validation normals.
+        specificity: target, in (0, 1).
+
+    Raises:
+        DataError: too few normals for this target, or a score that is not finite.
+    """
+    scores = sorted(float(score) for score in normal_scores)
+    if not all(math.isfinite(score) for score in scores):
+        raise DataError("a validation normal has a score that is not finite; the model has diverged. Train it again.")
+    rank = math.ceil((len(scores) + 1) * specificity)
+    if rank > len(scores):
+        needed = math.ceil(specificity / (1 - specificity))
+        raise DataError(
+            f"{len(scores)} validation normals cannot fix a threshold of specificity {specificity}; {needed} are "
+            "needed. Raise data.validation_share or lower scoring.specificity."
+        )
+    return scores[rank - 1]

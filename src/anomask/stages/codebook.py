@@ -1,0 +1,78 @@
+"""Stage 1, *codebook*: a VQ-VAE learns the codes of normal lung (METHOD.md section 2)."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor
+
+from anomask.losses.codebook import CodebookLoss
+from anomask.metrics.codebook_usage import CodebookUsage
+from anomask.models.vqvae import VQVAE
+from anomask.stages.optimisation import Optimisation
+from anomask.stages.seeding import step_generator
+from anomask.types import SliceBatch
+
+
+class CodebookStage(pl.LightningModule):
+    """Trains encoder, codebook and decoder on normal slices.
+
+    Args:
+        vqvae: the model.
+        loss: reconstruction and commitment.
+        optimisation: optimiser and schedule.
+        seed: of the codebook's start and restarts; the same in every process.
+        settings: the run's settings as plain values, written into every checkpoint.
+    """
+
+    def __init__(
+        self,
+        vqvae: VQVAE,
+        loss: CodebookLoss,
+        optimisation: Optimisation,
+        seed: int,
+        settings: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.vqvae, self.loss, self.optimisation = vqvae, loss, optimisation
+        self.seed, self.settings = seed, settings
+        self.usage = CodebookUsage(vqvae.quantiser.n_codes)
+
+    def training_step(self, batch: SliceBatch, batch_idx: int) -> Tensor:
+        """Take one step; the codebook moves by its averages, not by the gradient."""
+        quantiser = self.vqvae.quantiser
+        generator = step_generator(self.seed, self.global_step, batch_idx)
+        if int(quantiser.updates) == 0:
+            quantiser.initialise(self.vqvae.encode(batch.image).detach(), generator)
+        reconstructed, tokens, quantised = self.vqvae(batch.image)
+        losses = self.loss(batch.image, reconstructed, tokens, quantised.tokens)
+        restarted = quantiser.update(quantised, generator)
+        self.usage.update(quantised.codes)
+        self.log_dict(
+            {
+                "train/loss": losses.total,
+                "train/reconstruction": losses.reconstruction,
+                "train/commitment": losses.commitment,
+                "codebook/restarted_share": restarted,
+            }
+        )
+        return losses.total
+
+    def on_train_epoch_end(self) -> None:
+        """Log how much of the codebook the epoch used."""
+        self.log_dict({f"codebook/{name}": value for name, value in self.usage.compute().items()})
+        self.usage.reset()
+
+    def validation_step(self, batch: SliceBatch, batch_idx: int) -> None:
+        """Log the loss on validation normals; `best` is the lowest reconstruction error."""
+        reconstructed, tokens, quantised = self.vqvae(batch.image)
+        losses = self.loss(batch.image, reconstructed, tokens, quantised.tokens)
+        values = {"val/loss": losses.total, "val/reconstruction": losses.reconstruction}
+        self.log_dict(values, batch_size=len(batch.image), prog_bar=True, sync_dist=True)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Build the optimiser over encoder and decoder."""
+        return self.optimisation.configure(self.vqvae, self.trainer.estimated_stepping_batches)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the run's settings beside the weights, so that a checkpoint can be opened on its own."""
+        checkpoint["settings"] = self.settings

@@ -1,0 +1,77 @@
+"""Training examples of stage 2: tokens corrupted in feature space, and slices corrupted in image space."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from anomask.models.tokens import patch_mean
+from anomask.models.vqvae import VQVAE
+from anomask.synthesis.opacity import OpacityPainter
+from anomask.synthesis.synthesiser import Synthesiser
+from anomask.types import FrozenFeatures, SliceBatch
+
+
+class Corrupted(NamedTuple):
+    """A batch with synthetic anomalies."""
+
+    quantised: Tensor  # [B, N, C]
+    latent: Tensor  # [B, N, C] before quantisation
+    mask: Tensor  # [B, N] bool, corrupted tokens
+    observed: Tensor  # [B, 1, S, S] the slice as a scanner would show it; equals the clean one in feature space
+    pixel_mask: Tensor  # [B, 1, S, S] bool, the corruption's pixels
+
+
+class Corrupter:
+    """Makes synthetic anomalies: codes are replaced, or an opacity is painted and encoded.
+
+    Args:
+        vqvae: the frozen codebook.
+        synthesiser: feature-space corruption (the paper's).
+        painter: image-space corruption of a share of the images, or None.
+        token_share: a token is anomalous if at least this share of its patch was painted.
+        bound_by_lung: whether only tokens with lung in them may be corrupted in feature space.
+    """
+
+    def __init__(
+        self,
+        vqvae: VQVAE,
+        synthesiser: Synthesiser,
+        painter: OpacityPainter | None,
+        token_share: float,
+        bound_by_lung: bool,
+    ) -> None:
+        self.vqvae, self.synthesiser, self.painter = vqvae, synthesiser, painter
+        self.token_share, self.bound_by_lung = token_share, bound_by_lung
+
+    @torch.no_grad()
+    def __call__(self, batch: SliceBatch, features: FrozenFeatures, generator: torch.Generator) -> Corrupted:
+        """Corrupt every slice of the batch in one way or the other."""
+        stride = self.vqvae.stride
+        allowed = patch_mean(batch.lung_mask, stride) >= 0.5
+        if not self.bound_by_lung:
+            allowed = torch.ones_like(allowed)
+        tokens, mask = self.synthesiser(features, self.vqvae.quantiser.codebook, allowed, generator)
+        # Before quantisation a corrupted token keeps its own quantisation error around the new code.
+        latent = features.tokens + (tokens - features.quantised)
+        pixels = mask.view(-1, 1, batch.image.shape[2] // stride, batch.image.shape[3] // stride)
+        pixels = pixels.repeat_interleave(stride, 2).repeat_interleave(stride, 3)
+        corrupted = Corrupted(tokens, latent, mask, batch.image, pixels)
+        return corrupted if self.painter is None else self._paint(batch, corrupted, generator)
+
+    def _paint(self, batch: SliceBatch, corrupted: Corrupted, generator: torch.Generator) -> Corrupted:
+        painted = self.painter(batch.image, batch.lung_mask, generator)
+        chosen = painted.chosen
+        if not bool(chosen.any()):
+            return corrupted
+        latent = self.vqvae.encode(painted.image[chosen])
+        quantised = self.vqvae.quantiser(latent).tokens
+        covered = patch_mean(painted.mask[chosen], self.vqvae.stride) >= self.token_share
+        parts = (quantised, latent, covered, painted.image[chosen], painted.mask[chosen])
+        return Corrupted(*(_put(old, chosen, new) for old, new in zip(corrupted, parts, strict=True)))
+
+
+def _put(old: Tensor, rows: Tensor, new: Tensor) -> Tensor:
+    old = old.clone()
+    old[rows] = new.to(old.dtype)
+    return old

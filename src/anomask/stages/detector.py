@@ -1,0 +1,126 @@
+"""Stage 2, *detector*: restorer and token classifier learn from synthetic anomalies (METHOD.md sections 3 to 6)."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from anomask.losses.neighbourhood import NeighbourhoodLoss
+from anomask.metrics.pixel import PixelMetrics
+from anomask.models.detector import Detector
+from anomask.models.tokens import to_grid, to_tokens
+from anomask.scoring.repair import repair_tokens
+from anomask.scoring.scorer import Scorer
+from anomask.stages.corruption import Corrupted, Corrupter
+from anomask.stages.features import FeatureCache, FrozenFeatureSource
+from anomask.stages.optimisation import Optimisation
+from anomask.stages.seeding import step_generator, step_seed
+from anomask.types import Detection, SliceBatch
+
+
+class DetectorStage(pl.LightningModule):
+    """Trains restorer and classifier on top of a frozen codebook, and detects.
+
+    Args:
+        detector: the networks; only restorer and classifier are trained.
+        corrupter: makes the synthetic anomalies of training and validation.
+        features: the frozen features of a batch.
+        loss: restoration and weighted classification.
+        scorer: anomaly map and slice score.
+        optimisation: optimiser and schedule.
+        seed: of every draw; each process draws its own corruptions from it.
+        settings: the run's settings as plain values, written into every checkpoint.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        corrupter: Corrupter,
+        features: FrozenFeatureSource,
+        loss: NeighbourhoodLoss,
+        scorer: Scorer,
+        optimisation: Optimisation,
+        seed: int,
+        settings: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.detector, self.corrupter, self.features = detector, corrupter, features
+        self.loss, self.scorer, self.optimisation = loss, scorer, optimisation
+        self.seed, self.settings = seed, settings
+        self.cache: FeatureCache | None = None  # set before training where slices are not augmented
+        self.synthetic_pixels = PixelMetrics()
+        self.normal_scores: list[Tensor] = []
+
+    def training_step(self, batch: SliceBatch, batch_idx: int) -> Tensor:
+        """Corrupt the batch, then restore and classify it."""
+        place = (self.seed, self.global_step, batch_idx, self.global_rank)
+        torch.manual_seed(step_seed(*place))  # dropout has no generator argument; this keeps resumed runs exact
+        features = self.features(batch) if self.cache is None else self.cache(batch)
+        corrupted = self.corrupter(batch, features, step_generator(*place))
+        logits = self.detector.classify(corrupted.quantised, corrupted.latent)
+        restored = self.detector.restore(corrupted.quantised)
+        stride = self.detector.vqvae.stride
+        losses = self.loss(batch.image, restored, logits, corrupted.mask, stride, self.global_step)
+        self.log_dict({f"train/{name}": value for name, value in zip(("loss", *losses._fields[1:]), losses, strict=True)})
+        return losses.total
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the scores of the last validation."""
+        self.normal_scores = []
+
+    def validation_step(self, batch: SliceBatch, batch_idx: int) -> None:
+        """Score validation normals as they are, and the same slices with synthetic anomalies that never change."""
+        detection = self.detect(batch)
+        self.normal_scores.append(detection.score)
+        corrupted = self.corrupt(batch, batch_idx)
+        logits = self.detector.classify(corrupted.quantised, corrupted.latent)
+        restored = self.detector.restore(corrupted.quantised)
+        anomaly_map = self.scorer.anomaly_map(corrupted.observed, restored, to_grid(logits.sigmoid()[..., None])[:, 0])
+        self.synthetic_pixels.update(detection.anomaly_map, torch.zeros_like(corrupted.pixel_mask))
+        self.synthetic_pixels.update(anomaly_map, corrupted.pixel_mask)
+        stride = self.detector.vqvae.stride
+        losses = self.loss(batch.image, restored, logits, corrupted.mask, stride, self.global_step)
+        values = {f"val/{name}": value for name, value in zip(("loss", *losses._fields[1:]), losses, strict=True)}
+        self.log_dict(values, batch_size=len(batch.image), sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log how well synthetic anomalies are localised; `best` is the highest average precision."""
+        result = self.synthetic_pixels.compute()
+        self.synthetic_pixels.reset()
+        self.log("val/synthetic_ap", result["ap"] or 0.0, prog_bar=True)
+        self.log("val/synthetic_auroc", result["auroc"] or 0.0)
+
+    def corrupt(self, batch: SliceBatch, batch_idx: int) -> Corrupted:
+        """Return the batch with validation's synthetic anomalies: the same ones at every call."""
+        return self.corrupter(batch, self.features(batch), step_generator(self.seed, batch_idx))
+
+    @torch.no_grad()
+    def detect(self, batch: SliceBatch) -> Detection:
+        """Detect anomalies in slices (METHOD.md section 6); labels in the batch are not looked at."""
+        vqvae = self.detector.vqvae
+        latent = vqvae.encode(batch.image)
+        quantised = vqvae.quantiser(latent).tokens
+        probability = self._probability(quantised, latent)
+        if self.scorer.mirror:
+            flipped = vqvae.encode(batch.image.flip(3))
+            mirrored = self._probability(vqvae.quantiser(flipped).tokens, flipped).flip(2)
+            probability = (probability + mirrored) / 2
+        if self.scorer.repair_rounds:
+            flagged = (probability >= 0.5)[:, None]
+            repaired = repair_tokens(to_grid(quantised), flagged, self.scorer.repair_rounds)
+            quantised = vqvae.quantiser(to_tokens(repaired)).tokens
+        restoration = self.detector.restore(quantised)
+        anomaly_map = self.scorer.anomaly_map(batch.image, restoration, probability)
+        return Detection(anomaly_map, self.scorer.score(anomaly_map, batch.lung_mask), probability, restoration)
+
+    def _probability(self, quantised: Tensor, latent: Tensor) -> Tensor:
+        return to_grid(self.detector.classify(quantised, latent).sigmoid()[..., None])[:, 0]  # [B, h, w]
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Build the optimiser over restorer and classifier; the codebook's parameters require no gradient."""
+        return self.optimisation.configure(self.detector, self.trainer.estimated_stepping_batches)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the run's settings beside the weights, so that a checkpoint can be opened on its own."""
+        checkpoint["settings"] = self.settings

@@ -1,0 +1,126 @@
+"""Frozen features: computed from the codebook, and kept for slices that are not augmented."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from anomask.models.tokens import patch_mean
+from anomask.models.vqvae import VQVAE
+from anomask.types import FrozenFeatures, SliceBatch
+
+log = logging.getLogger(__name__)
+
+
+class FrozenFeatureSource:
+    """Computes tokens, codes, salience and residual of a batch with the frozen codebook.
+
+    Args:
+        vqvae: the frozen codebook.
+        salience: tokens [B, N, C] -> salience [B, N].
+    """
+
+    def __init__(self, vqvae: VQVAE, salience: Callable[[Tensor], Tensor]) -> None:
+        self.vqvae, self.salience = vqvae, salience
+
+    @torch.no_grad()
+    def __call__(self, batch: SliceBatch) -> FrozenFeatures:
+        """Compute the features of a batch of slices."""
+        tokens = self.vqvae.encode(batch.image).float()
+        quantised = self.vqvae.quantiser(tokens)
+        residual = patch_mean((self.vqvae.decode(quantised.tokens) - batch.image).abs(), self.vqvae.stride)
+        return FrozenFeatures(tokens, quantised.tokens, quantised.codes[..., 0], self.salience(tokens), residual)
+
+
+class FeatureCache:
+    """The frozen features of a whole set, by row; in memory, or in files that outlive the run.
+
+    The files' folder is named by a hash of the codebook's weights, the settings and the slices, so features of
+    another codebook or another set are never picked up.
+
+    Args:
+        source: what computes features.
+        n_slices: rows of the set.
+        n_tokens: N.
+        folder: parent of the files, or None to keep all in memory.
+        key: hash of everything the features depend on, see `cache_key`.
+    """
+
+    def __init__(
+        self, source: FrozenFeatureSource, n_slices: int, n_tokens: int, folder: Path | None, key: str
+    ) -> None:
+        self.source = source
+        width = source.vqvae.quantiser.width
+        self.shapes = {
+            "tokens": (n_slices, n_tokens, width),
+            "quantised": (n_slices, n_tokens, width),
+            "codes": (n_slices, n_tokens),
+            "salience": (n_slices, n_tokens),
+            "residual": (n_slices, n_tokens),
+        }
+        self.folder = None if folder is None else folder / key
+        self.arrays: dict[str, np.ndarray] = {}
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that the whole cache takes."""
+        return sum(int(np.prod(shape)) * (8 if name == "codes" else 4) for name, shape in self.shapes.items())
+
+    def fill(self, batches: Iterable[SliceBatch], device: torch.device, write: bool) -> None:
+        """Compute every row, or open the files where an earlier run left them.
+
+        Args:
+            batches: the set once, in any order, not augmented.
+            device: where the source's model lives.
+            write: whether this process writes the files; the others wait and call again with False.
+        """
+        where = "memory" if self.folder is None else str(self.folder)
+        if self.folder is not None and (self.folder / "complete").exists():
+            log.info("frozen features: %.2f GB from %s", self.size_bytes / 1e9, where)
+            self._open("r")
+            return
+        if not write:
+            return
+        log.info("frozen features: %.2f GB to %s, once", self.size_bytes / 1e9, where)
+        self._open("w+")
+        for batch in tqdm(batches, desc="frozen features", unit="batch"):
+            rows = batch.index.numpy()
+            features = self.source(SliceBatch(*(part.to(device) for part in batch)))
+            for name, value in features._asdict().items():
+                self.arrays[name][rows] = value.cpu().numpy()
+        if self.folder is not None:
+            for array in self.arrays.values():
+                array.flush()
+            (self.folder / "complete").touch()  # last: a killed run leaves no marker and is computed again
+
+    def __call__(self, batch: SliceBatch) -> FrozenFeatures:
+        """Return the features of a batch by its rows."""
+        rows = batch.index.cpu().numpy()
+        return FrozenFeatures(
+            **{name: torch.from_numpy(array[rows]).to(batch.image.device) for name, array in self.arrays.items()}
+        )
+
+    def _open(self, mode: str) -> None:
+        for name, shape in self.shapes.items():
+            dtype = np.int64 if name == "codes" else np.float32
+            if self.folder is None:
+                self.arrays[name] = np.empty(shape, dtype)
+            else:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                shape = None if mode == "r" else shape
+                file = str(self.folder / f"{name}.npy")
+                self.arrays[name] = np.lib.format.open_memmap(file, mode, dtype, shape)
+
+
+def cache_key(vqvae: VQVAE, salience_settings: dict, slice_hashes: list[str]) -> str:
+    """Return a hash of everything that frozen features depend on: weights, salience settings and slices."""
+    digest = hashlib.sha256(repr((vqvae.size, sorted(salience_settings.items()), slice_hashes)).encode())
+    for name, value in sorted(vqvae.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:24]

@@ -1,0 +1,122 @@
+"""Train one stage: compose the settings, build the objects, fit, write the run folder."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from anomask.build import build_data, build_stage
+from anomask.config import CONF_FOLDER, plain, register
+from anomask.entry import user_errors
+from anomask.errors import ConfigError, RunError
+from anomask.runs import Run, find_run
+from anomask.scoring.threshold import conformal_threshold
+from anomask.stages.codebook import CodebookStage
+from anomask.stages.detector import DetectorStage
+from anomask.stages.features import FeatureCache, cache_key
+
+log = logging.getLogger(__name__)
+register()
+
+
+def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
+    """Train the stage that `settings` name into the folder of `run`.
+
+    Args:
+        settings: plain settings of a whole run, see `anomask.config.Config`.
+        run: where everything is written.
+        resume: whether to go on from the run's last checkpoint.
+
+    Raises:
+        AnomaskError: settings, data or codebook that cannot be used.
+    """
+    pl.seed_everything(settings["seed"], workers=True, verbose=False)
+    data, stage = _build(settings)
+    trainer = instantiate(
+        settings["trainer"],
+        logger=instantiate(settings["logger"]),
+        callbacks=[instantiate(callback) for callback in settings["callbacks"].values()],
+        default_root_dir=str(run.folder),
+        _convert_="all",
+    )
+    if trainer.is_global_zero:
+        run.write_settings(settings)
+    if isinstance(stage, DetectorStage):
+        stage.cache = _frozen_features(settings, stage, data, trainer)
+    checkpoint = run.checkpoint_file("last")
+    trainer.fit(stage, datamodule=data, ckpt_path=str(checkpoint) if resume else None, weights_only=True)
+    if trainer.interrupted:
+        raise RunError(f"training was interrupted; continue it with: python -m anomask.train resume={run.folder}")
+    if isinstance(stage, DetectorStage):
+        _write_threshold(settings, stage, data, trainer, run)
+    if trainer.is_global_zero:
+        run.link_latest()
+        log.info("run folder: %s", run.folder)
+    for logger in trainer.loggers:
+        if hasattr(logger.experiment, "finish"):  # W&B: several runs of a sweep share one process
+            logger.experiment.finish()
+
+
+def _build(settings: dict[str, Any]) -> tuple[pl.LightningDataModule, CodebookStage | DetectorStage]:
+    codebook = None
+    if settings["stage"]["name"] == "detector":
+        if not settings["codebook_run"]:
+            raise ConfigError("stage=detector needs codebook_run=<run folder or run name> of a trained codebook.")
+        codebook = find_run(settings["codebook_run"], settings["paths"]["runs"], "codebook")
+    stage = build_stage(settings, codebook)
+    data = build_data(settings)
+    data.prepare_data()
+    data.setup("fit")
+    return data, stage
+
+
+def _frozen_features(
+    settings: dict[str, Any], stage: DetectorStage, data: pl.LightningDataModule, trainer: pl.Trainer
+) -> FeatureCache | None:
+    """Compute the frozen features of the training set once, unless it is augmented or the user says off."""
+    where = settings["stage"]["cache"]
+    if where == "off" or settings["data"].get("augment"):
+        return None
+    vqvae = stage.detector.vqvae
+    key = cache_key(vqvae, settings["synthesiser"]["salience"], data.slice_hashes(data.train_set.records))
+    folder = Path(settings["paths"]["cache"]) / "features" if where == "disk" else None
+    n_tokens = (vqvae.size // vqvae.stride) ** 2
+    cache = FeatureCache(stage.features, len(data.train_set), n_tokens, folder, key)
+    device = torch.device("cpu") if trainer.accelerator is None else trainer.strategy.root_device
+    vqvae.to(device)
+    cache.fill(data.ordered_loader(data.train_set), device, write=folder is None or trainer.is_global_zero)
+    return cache
+
+
+def _write_threshold(
+    settings: dict[str, Any], stage: DetectorStage, data: pl.LightningDataModule, trainer: pl.Trainer, run: Run
+) -> None:
+    """Score the validation normals with the best checkpoint and fix the decision threshold on them."""
+    best = str(run.checkpoint_file("best"))
+    trainer.validate(stage, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
+    scores = torch.cat(stage.normal_scores).tolist()
+    specificity = settings["scoring"]["specificity"]
+    if trainer.is_global_zero:
+        run.write_threshold(conformal_threshold(scores, specificity), specificity, len(scores))
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF_FOLDER), config_name="train")
+def main(config: DictConfig) -> None:
+    """Compose the settings from conf/ and the command line, and train."""
+    with user_errors():
+        run = Run(Path(HydraConfig.get().runtime.output_dir))
+        if config.resume:
+            train(run.read_settings(), run, resume=True)
+            return
+        config.run = str(run.folder)
+        train(plain(config), run)
+
+
+if __name__ == "__main__":
+    main()
