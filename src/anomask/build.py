@@ -1,11 +1,13 @@
 """From settings to objects: the one place where Hydra's `instantiate` meets the stages."""
 
+import inspect
 import logging
 from typing import Any
 
 from hydra.utils import instantiate
 from pytorch_lightning import LightningDataModule
 
+from anomask.data.datamodule import SliceDataModule
 from anomask.errors import CodebookError, ConfigError
 from anomask.models.detector import Detector
 from anomask.models.vqvae import VQVAE
@@ -32,11 +34,12 @@ SHARED_SETTINGS = (
 )
 
 
-def build_data(settings: Settings, **changes: Any) -> LightningDataModule:
+def build_data(settings: Settings, folder: str | None = None, **changes: Any) -> LightningDataModule:
     """Build the data module; the global batch is split over processes and accumulation steps.
 
     Args:
         settings: a run's settings.
+        folder: another data folder than the settings' own, or None.
         changes: constructor arguments that replace the settings' own.
 
     Raises:
@@ -49,7 +52,12 @@ def build_data(settings: Settings, **changes: Any) -> LightningDataModule:
             f"data.batch_size {size} (of all processes together) is not a multiple of devices x nodes x accumulation "
             f"= {parts}. Use {max(1, size // parts) * parts} or another device."
         )
-    return instantiate(settings["data"], **{"batch_size": size // parts, **changes}, _convert_="all")
+    chosen = {**settings["data"], "batch_size": size // parts, **changes}
+    if folder is not None:
+        accepted = inspect.signature(SliceDataModule).parameters
+        chosen = {name: value for name, value in chosen.items() if name in accepted} | {"folder": folder}
+        return SliceDataModule(**chosen)
+    return instantiate(chosen, _convert_="all")
 
 
 def build_vqvae(settings: Settings) -> VQVAE:

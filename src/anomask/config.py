@@ -107,6 +107,7 @@ class EvaluateConfig:
 
     run: str = MISSING
     checkpoint: str = MISSING
+    runs: str = MISSING
     folder: str | None = None
     name: str | None = None
     batch_size: int = MISSING

@@ -7,20 +7,18 @@ from contextlib import contextmanager
 
 from hydra.errors import InstantiationException
 
-from anomask.errors import AnomaskError
+from anomask.errors import AnomaskError, find_user_error
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Turn an `AnomaskError` (also one that Hydra wrapped) into one clear line and exit code 1."""
+    """Turn an `AnomaskError` (also one that a library wrapped) into one clear line and exit code 1."""
     try:
         yield
-    except (AnomaskError, InstantiationException) as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, AnomaskError):
-            cause = cause.__cause__
+    except (AnomaskError, InstantiationException, RuntimeError) as error:
+        cause = find_user_error(error)
         if cause is None:
             raise
         log.error("%s: %s", type(cause).__name__, cause)

@@ -23,3 +23,11 @@ class RunError(AnomaskError):
 
 class CodebookError(AnomaskError):
     """A codebook that stage 2 must not be trained on."""
+
+
+def find_user_error(error: BaseException) -> AnomaskError | None:
+    """Return the user's error that a library wrapped in its own, or None if there is none."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, AnomaskError):
+        cause = cause.__cause__
+    return cause

@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 
 from anomask.losses.codebook import CodebookLoss
 from anomask.metrics.codebook_usage import CodebookUsage
 from anomask.models.vqvae import VQVAE
+from anomask.scoring.colour import grey, heat
 from anomask.stages.optimisation import Optimisation
 from anomask.stages.seeding import step_generator
 from anomask.types import SliceBatch
@@ -68,6 +70,17 @@ class CodebookStage(pl.LightningModule):
         losses = self.loss(batch.image, reconstructed, tokens, quantised.tokens)
         values = {"val/loss": losses.total, "val/reconstruction": losses.reconstruction}
         self.log_dict(values, batch_size=len(batch.image), prog_bar=True, sync_dist=True)
+
+    @torch.no_grad()
+    def panel(self, batch: SliceBatch) -> dict[str, Tensor]:
+        """Return pictures of a batch, name -> [B, 3, S, S]: slice, reconstruction, residual (full scale 0.25)."""
+        reconstructed, _, _ = self.vqvae(batch.image)
+        residual = (reconstructed - batch.image).abs() / 0.25
+        return {
+            "slice": torch.stack([grey(image[0]) for image in batch.image]),
+            "reconstruction": torch.stack([grey(image[0]) for image in reconstructed]),
+            "residual": torch.stack([heat(image[0]) for image in residual]),
+        }
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Build the optimiser over encoder and decoder."""

@@ -10,6 +10,7 @@ from anomask.losses.neighbourhood import NeighbourhoodLoss
 from anomask.metrics.pixel import PixelMetrics
 from anomask.models.detector import Detector
 from anomask.models.tokens import to_grid, to_tokens
+from anomask.scoring.colour import grey, heat, outline, paint
 from anomask.scoring.repair import repair_tokens
 from anomask.scoring.scorer import Scorer
 from anomask.stages.corruption import Corrupted, Corrupter
@@ -116,6 +117,25 @@ class DetectorStage(pl.LightningModule):
 
     def _probability(self, quantised: Tensor, latent: Tensor) -> Tensor:
         return to_grid(self.detector.classify(quantised, latent).sigmoid()[..., None])[:, 0]  # [B, h, w]
+
+    @torch.no_grad()
+    def panel(self, batch: SliceBatch) -> dict[str, Tensor]:
+        """Return pictures of a batch with synthetic anomalies, name -> [B, 3, S, S].
+
+        Slice, corrupted tokens (outlined), restoration from them, anomaly map (full scale 0.25).
+        """
+        corrupted = self.corrupt(batch, 0)
+        restored = self.detector.restore(corrupted.quantised)
+        probability = self._probability(corrupted.quantised, corrupted.latent)
+        maps = self.scorer.anomaly_map(corrupted.observed, restored, probability)
+        seen = [grey(image[0]) for image in corrupted.observed]
+        edges = [outline(mask[0]) for mask in corrupted.pixel_mask]
+        return {
+            "slice": torch.stack(seen),
+            "corrupted": torch.stack([paint(*pair, (0.1, 1.0, 0.3)) for pair in zip(seen, edges, strict=True)]),
+            "restoration": torch.stack([grey(image[0]) for image in restored]),
+            "anomaly map": torch.stack([heat(image[0] / 0.25) for image in maps]),
+        }
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Build the optimiser over restorer and classifier; the codebook's parameters require no gradient."""

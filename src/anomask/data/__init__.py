@@ -1,0 +1,1 @@
+"""Slices on disk to batches: manifest, strict reading, splits by patient, the data modules and the phantom."""

@@ -1,0 +1,139 @@
+"""The Lightning data module over a folder of slices."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader, DistributedSampler
+
+from anomask.data.manifest import SliceRecord, read_folder
+from anomask.data.slices import SliceDataset, check_sizes, collate
+from anomask.data.splits import split_validation
+from anomask.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
+
+
+class SliceDataModule(pl.LightningDataModule):
+    """Training normals, validation normals split off them, and the test set of a data folder.
+
+    Args:
+        folder: in the layout of `anomask.data.manifest.LAYOUT`.
+        size: S, side in pixels; slices are resized to it.
+        batch_size: of this process.
+        validation_share: of the training normals, see `split_validation`.
+        on_mixed_size: 'error', or 'pad' to pad slices to squares.
+        lung_masks: 'given', or 'estimate' for slices that came without one.
+        augment: MONAI dictionary transforms for training slices, or None.
+        cache_rate: share of the slices kept in memory.
+        num_workers: processes that load batches; with all slices in memory 0 is fastest.
+        seed: of the training order.
+        progress: whether loading shows progress bars.
+
+    Raises:
+        ConfigError: an unknown choice.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        size: int,
+        batch_size: int,
+        validation_share: float,
+        on_mixed_size: str = "error",
+        lung_masks: str = "estimate",
+        augment: list[Callable] | None = None,
+        cache_rate: float = 1.0,
+        num_workers: int = 0,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> None:
+        super().__init__()
+        for name, value, known in (
+            ("on_mixed_size", on_mixed_size, ("error", "pad")),
+            ("lung_masks", lung_masks, ("given", "estimate")),
+        ):
+            if value not in known:
+                raise ConfigError(f"data.{name} is {value!r}; use one of {', '.join(known)}.")
+        self.folder, self.size, self.batch_size = Path(folder), size, batch_size
+        self.validation_share, self.on_mixed_size, self.lung_masks = validation_share, on_mixed_size, lung_masks
+        self.augment, self.cache_rate, self.num_workers = augment, cache_rate, num_workers
+        self.seed, self.progress = seed, progress
+        self.records: list[SliceRecord] = []
+        self.train_set: SliceDataset | None = None
+        self.validation_set: SliceDataset | None = None
+        self.test_set: SliceDataset | None = None
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the slices are generated and say nothing about patients."""
+        return (self.folder / "phantom.json").is_file()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read and check the folder, and load what `stage` needs; calling it again changes nothing.
+
+        Raises:
+            DataError, SplitError: a folder that cannot be used.
+        """
+        if not self.records:
+            self.records = read_folder(self.folder)
+        if stage in ("fit", "validate", None) and self.train_set is None:
+            normals = [record for record in self.records if (record.split, record.label) == ("train", "normal")]
+            check_sizes(normals, self.on_mixed_size)
+            training, validation, unit = split_validation(normals, self.validation_share)
+            log.info("%d training and %d validation normals, split by %s", len(training), len(validation), unit)
+            self.train_set = self._load(training, self.augment)
+            self.validation_set = self._load(validation, None)
+        if stage in ("test", None) and self.test_set is None:
+            test = [record for record in self.records if record.split == "test"]
+            if not test:
+                raise DataError(f"no test slices in {self.folder}: test/normal and test/abnormal are both empty.")
+            check_sizes(test, self.on_mixed_size)
+            self.test_set = self._load(test, None)
+
+    def train_dataloader(self) -> DataLoader:
+        """Training normals in a new order each epoch, this process's share of them."""
+        trainer = self.trainer
+        world, rank = (trainer.world_size, trainer.global_rank) if trainer is not None else (1, 0)
+        # The order is a function of seed and epoch, so a resumed run sees the batches it would have seen.
+        sampler = DistributedSampler(self.train_set, world, rank, shuffle=True, seed=self.seed)
+        whole = len(self.train_set) // world >= self.batch_size
+        return self._loader(self.train_set, sampler=sampler, drop_last=whole)
+
+    def val_dataloader(self) -> DataLoader:
+        """All validation normals in order, in every process."""
+        return self.ordered_loader(self.validation_set)
+
+    def test_dataloader(self) -> DataLoader:
+        """All test slices in order."""
+        return self.ordered_loader(self.test_set)
+
+    def ordered_loader(self, rows: SliceDataset) -> DataLoader:
+        """Return a loader over a set, once and in order."""
+        return self._loader(rows, shuffle=False)
+
+    def slice_hashes(self, records: Sequence[SliceRecord]) -> list[str]:
+        """Return the SHA-256 of each slice's file, which caches are keyed by."""
+        return [_file_hash(record.path) for record in records]
+
+    def fingerprint(self) -> str:
+        """Return one SHA-256 over names and contents of all slices and masks."""
+        digest = hashlib.sha256()
+        for record in self.records:
+            for path in (record.path, record.mask, record.lung_mask):
+                digest.update(f"{record.name} {'' if path is None else _file_hash(path)}\n".encode())
+        return digest.hexdigest()
+
+    def _load(self, records: list[SliceRecord], augment: list[Callable] | None) -> SliceDataset:
+        return SliceDataset(records, self.size, self.lung_masks, augment, self.cache_rate, self.progress)
+
+    def _loader(self, rows: SliceDataset, **how: object) -> DataLoader:
+        return DataLoader(rows, self.batch_size, num_workers=self.num_workers, collate_fn=collate, **how)
+
+
+@cache
+def _file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

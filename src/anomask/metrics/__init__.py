@@ -1,0 +1,1 @@
+"""Localisation and detection metrics with intervals; torchmetrics where it is right and affordable."""

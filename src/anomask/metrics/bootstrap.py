@@ -1,0 +1,80 @@
+"""Confidence intervals by resampling whole patients: slices of one patient are not independent."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+LEAST_CLUSTERS = 5  # fewer give intervals that mean nothing
+
+
+class Interval(NamedTuple):
+    """A 95 % interval; low and high are None where it is not defined."""
+
+    low: float | None
+    high: float | None
+    unit: str  # 'patient' or 'slice': what was resampled
+    n_clusters: int
+
+
+def clusters_of(patients: Sequence[str]) -> tuple[np.ndarray, str]:
+    """Return a cluster number for each slice, and the unit: patients if all are known, else single slices."""
+    if len(patients) and all(patients):
+        return np.unique(np.asarray(patients), return_inverse=True)[1], "patient"
+    return np.arange(len(patients)), "slice"
+
+
+def resampled_weights(clusters: np.ndarray, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw clusters with replacement: how often each item counts in each resample, [n_resamples, n]."""
+    n_clusters = int(clusters.max()) + 1
+    drawn = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=n_resamples)
+    return drawn[:, clusters].astype(float)
+
+
+def interval(
+    metric: Callable[[np.ndarray], np.ndarray], patients: Sequence[str], n_resamples: int, rng: np.random.Generator
+) -> Interval:
+    """Return the percentile interval of a metric.
+
+    Args:
+        metric: weights [r, n] -> values [r], NaN where undefined.
+        patients: [n] patient of each slice, '' where unknown.
+        n_resamples: r.
+        rng: source of the resamples.
+    """
+    clusters, unit = clusters_of(patients)
+    n_clusters = len(set(clusters.tolist()))
+    if n_clusters < LEAST_CLUSTERS or n_resamples == 0:
+        return Interval(None, None, unit, n_clusters)
+    values = metric(resampled_weights(clusters, n_resamples, rng))
+    values = values[~np.isnan(values)]
+    if len(values) < n_resamples / 2:
+        return Interval(None, None, unit, n_clusters)
+    low, high = np.quantile(values, [0.025, 0.975])
+    return Interval(float(low), float(high), unit, n_clusters)
+
+
+def paired_difference(
+    first: Callable[[np.ndarray], np.ndarray],
+    second: Callable[[np.ndarray], np.ndarray],
+    patients: Sequence[str],
+    n_resamples: int,
+    rng: np.random.Generator,
+) -> tuple[Interval, float | None]:
+    """Return the interval of first - second on the same resamples, and a two-sided p-value.
+
+    Args:
+        first, second: metrics as in `interval`, of two runs on the same slices.
+    """
+    values: list[np.ndarray] = []
+
+    def difference(weights: np.ndarray) -> np.ndarray:
+        values.append(first(weights) - second(weights))
+        return values[-1]
+
+    found = interval(difference, patients, n_resamples, rng)
+    if found.low is None:
+        return found, None
+    kept = values[0][~np.isnan(values[0])]
+    tail = min((kept <= 0).sum(), (kept >= 0).sum())
+    return found, float(min(1.0, 2 * (tail + 1) / (len(kept) + 1)))

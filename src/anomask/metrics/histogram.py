@@ -1,0 +1,97 @@
+"""Score histograms fine enough to stand for the scores: every curve metric of millions of pixels from one pass.
+
+A float32 that is not negative orders like its own bit pattern, so cutting the pattern's low bits gives bins whose
+relative width is the same at 1e-6 and at 1, with zero in a bin of its own: no range has to be known beforehand, and
+heavy tails and piles at zero cost nothing.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from anomask.errors import DataError
+
+SHIFT = 12  # low bits cut from the pattern: a bin's relative width is 2^-11
+N_BINS = 1 << (31 - SHIFT)
+
+
+def score_bins(scores: Tensor) -> Tensor:
+    """Return the bin of each score, int64, in the scores' order.
+
+    Raises:
+        DataError: a score that is not finite, or negative.
+    """
+    scores = scores.float().contiguous()
+    if not bool(torch.isfinite(scores).all()) or bool((scores < 0).any()):
+        raise DataError(
+            "an anomaly score is NaN, infinite or negative; finite scores >= 0 are wanted. The model has diverged: look "
+            "at its losses, lower the learning rate and train again."
+        )
+    return (scores + 0.0).view(torch.int32).long() >> SHIFT  # + 0.0 turns -0.0 into 0.0
+
+
+def bin_score(index: int) -> float:
+    """Return the lowest score of a bin."""
+    return float(torch.tensor(index << SHIFT, dtype=torch.int32).view(torch.float32))
+
+
+class Curve(NamedTuple):
+    """Counts of pixels or slices at or above falling thresholds; only bins that hold something are kept."""
+
+    bins: np.ndarray  # [n] int64, falling
+    true: np.ndarray  # [n] positives with a score in this bin or a higher one
+    false: np.ndarray  # [n] negatives, likewise
+    overlap: np.ndarray  # [n] mean share of each region that is found; zeros without regions
+
+
+def falling_curve(positives: Tensor, negatives: Tensor, overlaps: Tensor | None, n_regions: int) -> Curve:
+    """Accumulate histograms [bins] from the highest score down."""
+    kept = torch.nonzero(positives + negatives).flatten().flip(0)
+    true, false = (values[kept].double().cumsum(0).cpu().numpy() for values in (positives, negatives))
+    overlap = np.zeros(len(kept))
+    if overlaps is not None and n_regions:
+        overlap = (overlaps[kept].double().cumsum(0) / n_regions).cpu().numpy()
+    return Curve(kept.cpu().numpy(), true, false, overlap)
+
+
+def auroc(curve: Curve) -> float | None:
+    """Area under the ROC curve, ties counted half; None unless both classes are there."""
+    if not len(curve.true) or not curve.true[-1] or not curve.false[-1]:
+        return None
+    true = np.concatenate([[0.0], curve.true]) / curve.true[-1]
+    false = np.concatenate([[0.0], curve.false]) / curve.false[-1]
+    return float(np.trapezoid(true, false))
+
+
+def average_precision(curve: Curve) -> float | None:
+    """Average precision, the step-wise sum over recall; None unless both classes are there."""
+    if not len(curve.true) or not curve.true[-1] or not curve.false[-1]:
+        return None
+    precision = curve.true / (curve.true + curve.false)
+    gained = np.diff(curve.true, prepend=0.0) / curve.true[-1]
+    return float((gained * precision).sum())
+
+
+def aupro(curve: Curve, limit: float = 0.3) -> float | None:
+    """Area under mean per-region overlap against false-positive rate up to `limit`, divided by it (Bergmann 2021).
+
+    Pooled over the slices; the point at the limit is interpolated. None without regions or negatives.
+    """
+    if not len(curve.false) or not curve.false[-1] or not curve.overlap[-1]:
+        return None
+    false = np.concatenate([[0.0], curve.false]) / curve.false[-1]
+    overlap = np.concatenate([[0.0], curve.overlap])
+    at_limit = np.interp(limit, false, overlap)
+    inside = false < limit
+    return float(np.trapezoid(np.append(overlap[inside], at_limit), np.append(false[inside], limit)) / limit)
+
+
+def best_dice(curve: Curve) -> tuple[float, float] | tuple[None, None]:
+    """Return the best Dice (F1) over all thresholds and its threshold: an oracle; None without positives."""
+    if not len(curve.true) or not curve.true[-1]:
+        return None, None
+    dice = 2 * curve.true / (curve.true[-1] + curve.true + curve.false)
+    best = int(dice.argmax())
+    return float(dice[best]), bin_score(int(curve.bins[best]))

@@ -1,0 +1,124 @@
+"""The result record: every figure of one evaluation with its n, interval and floor, as plain values."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from anomask.metrics.bootstrap import interval
+from anomask.metrics.image import (
+    average_precision,
+    auroc,
+    threshold_metrics,
+    weighted_auroc,
+    within_patient_auroc,
+)
+from anomask.metrics.trivial import FEATURES, nearest_normal_distance
+
+SCHEMA = 1
+
+
+class ScoredSlice(NamedTuple):
+    """One slice after evaluation."""
+
+    name: str
+    patient: str
+    disease: str  # '' for normal slices
+    score: float
+    features: tuple[float, ...]  # trivial features, in the order of `FEATURES`
+
+
+class Evaluation(NamedTuple):
+    """What an evaluation counted, before it is summarised."""
+
+    slices: list[ScoredSlice]
+    normal_features: np.ndarray  # [m, 3] trivial features of the training normals
+    pixel_rows: list[dict[str, Any]]
+    threshold: dict[str, Any]
+
+
+def image_rows(evaluation: Evaluation, n_resamples: int, seed: int) -> list[dict[str, Any]]:
+    """Summarise detection: all diseases together, then each against all test normals."""
+    diseases = sorted({scored.disease for scored in evaluation.slices} - {""})
+    groups = [("all", diseases), *((disease, [disease]) for disease in diseases)]
+    return [
+        _image_row(group, [s for s in evaluation.slices if s.disease in ("", *members)], evaluation, n_resamples, seed)
+        for group, members in groups
+    ]
+
+
+def _image_row(
+    group: str, slices: Sequence[ScoredSlice], evaluation: Evaluation, n_resamples: int, seed: int
+) -> dict[str, Any]:
+    scores, labels = np.array([s.score for s in slices]), np.array([bool(s.disease) for s in slices])
+    patients = [s.patient for s in slices]
+    area = auroc(scores, labels)
+    row: dict[str, Any] = {
+        "group": group,
+        "n_abnormal": int(labels.sum()),
+        "n_normal": int((~labels).sum()),
+        "n_patients": len(set(patients) - {""}),
+        "auroc": area,
+        "ap": average_precision(scores, labels),
+        **threshold_metrics(scores, labels, evaluation.threshold["threshold"]),
+    }
+    if area is not None:
+        rng = np.random.default_rng(seed)
+        found = interval(partial(weighted_auroc, scores, labels), patients, n_resamples, rng)
+        row["auroc_interval"] = found._asdict()
+    row["within_patient_auroc"], row["within_patient_n"] = within_patient_auroc(scores, labels, patients)
+    row["floors"] = _floors(slices, labels, evaluation.normal_features)
+    known = [value for value in row["floors"].values() if value is not None]
+    # A feature far below 0.5 is as much of a shortcut as one far above.
+    row["floor"] = max(max(value, 1 - value) for value in known) if known else None
+    row["beats_floor"] = None if area is None or row["floor"] is None else area > row["floor"]
+    return row
+
+
+def _floors(slices: Sequence[ScoredSlice], labels: np.ndarray, normals: np.ndarray) -> dict[str, float | None]:
+    features = np.array([s.features for s in slices])
+    floors = {name: auroc(features[:, column], labels) for column, name in enumerate(FEATURES)}
+    floors["nearest_normal"] = auroc(nearest_normal_distance(features, normals), labels)
+    return floors
+
+
+def patient_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Summarise each known patient: number of slices, highest and mean score, share of slices called abnormal."""
+    rows = []
+    for patient in sorted({s.patient for s in evaluation.slices} - {""}):
+        own = [s for s in evaluation.slices if s.patient == patient]
+        scores = np.array([s.score for s in own])
+        rows.append(
+            {
+                "patient": patient,
+                "diseases": sorted({s.disease for s in own} - {""}),
+                "n_abnormal": sum(bool(s.disease) for s in own),
+                "n_normal": sum(not s.disease for s in own),
+                "highest_score": float(scores.max()),
+                "mean_score": float(scores.mean()),
+                "called_abnormal": float((scores > evaluation.threshold["threshold"]).mean()),
+                "auroc": auroc(scores, [bool(s.disease) for s in own]),
+            }
+        )
+    return rows
+
+
+def build_record(evaluation: Evaluation, about: dict[str, Any], n_resamples: int, seed: int) -> dict[str, Any]:
+    """Put everything together; the same evaluation gives the same bytes.
+
+    Args:
+        evaluation: scored slices and pixel figures.
+        about: what identifies the run and the data: run, settings, seed, data, fingerprint, synthetic, commit.
+        n_resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    return {
+        "schema": SCHEMA,
+        **about,
+        "bootstrap": {"resamples": n_resamples, "seed": seed},
+        "threshold": evaluation.threshold,
+        "image": image_rows(evaluation, n_resamples, seed),
+        "pixel": evaluation.pixel_rows,
+        "patients": patient_rows(evaluation),
+    }

@@ -1,0 +1,97 @@
+"""Toy data and small settings for the whole suite; nothing here needs a download."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from PIL import Image
+
+from anomask.config import CONF_FOLDER, plain, register
+
+os.environ.setdefault("WANDB_MODE", "offline")
+torch.set_num_threads(2)
+
+REAL_DATA = Path(os.environ.get("ANOMASK_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+TINY = [
+    "data=folder",
+    "data.size=32",
+    "data.batch_size=8",
+    "data.validation_share=0.34",
+    "model.width=16",
+    "model.encoder.channels=[8,16]",
+    "model.encoder.blocks=1",
+    "model.quantiser.n_codes=32",
+    "model.decoder.channels=[16,8]",
+    "model.decoder.blocks=1",
+    "model.classifier.depth=1",
+    "model.classifier.heads=2",
+    "model.classifier.head_width=8",
+    "stage.min_perplexity=1.5",
+    "scoring.specificity=0.8",
+    "trainer.max_steps=4",
+    "trainer.val_check_interval=2",
+    "trainer.log_every_n_steps=1",
+    "trainer.enable_progress_bar=false",
+    "~callbacks.progress",
+]
+
+
+def toy_slice(rng, size=32, lesion=False):
+    """A bright frame around two dark lungs with some texture; a lesion is a brighter disc in one of them."""
+    rows, columns = np.mgrid[:size, :size] / size
+    left = ((rows - 0.5) / 0.35) ** 2 + ((columns - 0.3) / 0.16) ** 2 < 1
+    right = ((rows - 0.5) / 0.35) ** 2 + ((columns - 0.7) / 0.16) ** 2 < 1
+    lung = left | right
+    image = np.where(lung, 60, 190) + 15 * rng.standard_normal((size, size))
+    mask = np.zeros_like(lung)
+    if lesion:
+        centre = (0.35 + 0.3 * rng.random(), rng.choice([0.3, 0.7]))
+        mask = ((rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 < 0.1**2) & lung
+        image = image + 90 * mask
+    return image.clip(0, 255).astype(np.uint8), mask, lung
+
+
+def save(array, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+@pytest.fixture(scope="session")
+def toy_folder(tmp_path_factory):
+    """A data folder in the seed's layout: 36 training normals, 10 test normals, two diseases with masks."""
+    folder = tmp_path_factory.mktemp("toy")
+    rng = np.random.default_rng(0)
+    for index in range(36):
+        save(toy_slice(rng)[0], folder / f"train/normal/n{index:03d}.png")
+    for index in range(10):
+        save(toy_slice(rng)[0], folder / f"test/normal/t{index:03d}.png")
+    for disease in ("nodule", "opacity"):
+        for index in range(6):
+            image, mask, lung = toy_slice(rng, lesion=True)
+            name = f"{disease}/{disease[0]}{index:03d}.png"
+            save(image, folder / "test/abnormal" / name)
+            save(mask.astype(np.uint8) * 255, folder / "test/masks" / name)
+            save(lung.astype(np.uint8) * 255, folder / "test/lung_masks" / name)
+    return folder
+
+
+def settings_of(*overrides):
+    """Compose plain training settings from conf/ without starting Hydra's own application."""
+    register()
+    with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
+        return plain(compose("train", overrides=list(overrides)))
+
+
+@pytest.fixture
+def tiny(toy_folder, tmp_path):
+    """Return settings of a run that trains in a second: tiny("stage=detector", ...)."""
+
+    def make(*overrides, name="run"):
+        fixed = [f"data.folder={toy_folder}", f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache"]
+        return settings_of(*TINY, *fixed, f"run={tmp_path}/runs/{name}", *overrides)
+
+    return make
