@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,3 +27,16 @@ def user_errors() -> Iterator[None]:
     except OSError as error:
         log.error("%s: %s. Free space or choose another folder (paths.runs).", type(error).__name__, error)
         sys.exit(1)
+
+
+def quieten() -> None:
+    """Hide what Lightning says at every start and no user can act on; real warnings stay."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    for message in (
+        r".*isinstance\(treespec.*",
+        r".*does not have many workers.*",
+        r"Found \d+ module\(s\) in eval mode.*",  # the frozen codebook is meant to be
+        r".*smaller than the logging interval.*",
+        r"Experiment logs directory.*",  # the run folder holds more than logs
+    ):
+        warnings.filterwarnings("ignore", message)

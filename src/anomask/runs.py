@@ -94,6 +94,13 @@ class Run:
                            f"resume={self.folder}.")
         return json.loads(self.threshold_file.read_text(encoding="utf-8"))
 
+    def keep_metrics(self) -> None:
+        """Rename metrics.csv before training goes on: its logger starts a new file and deletes the old one."""
+        file = self.folder / "metrics.csv"
+        if file.exists():
+            earlier = len(list(self.folder.glob("metrics.*.csv")))
+            file.rename(file.with_suffix(f".{earlier}.csv"))
+
     def link_latest(self) -> None:
         """Point ``latest`` beside this folder at it."""
         link = self.folder.parent / "latest"

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from anomask.build import build_data, build_stage
 from anomask.config import CONF_FOLDER, plain, register
-from anomask.entry import user_errors
+from anomask.entry import quieten, user_errors
 from anomask.errors import ConfigError, RunError
 from anomask.runs import Run, find_run
 from anomask.scoring.threshold import conformal_threshold
@@ -36,7 +36,10 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
     Raises:
         AnomaskError: settings, data or codebook that cannot be used.
     """
+    quieten()
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
+    if resume:
+        run.keep_metrics()
     data, stage = _build(settings)
     trainer = instantiate(
         settings["trainer"],

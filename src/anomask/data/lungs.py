@@ -49,4 +49,4 @@ def otsu_threshold(values: np.ndarray, bins: int = 256) -> float:
     sums = (counts * centres).cumsum()
     with np.errstate(divide="ignore", invalid="ignore"):
         between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
-    return float(centres[int(np.nanargmax(between))])
+    return float(centres[int(np.nan_to_num(between).argmax())])  # a constant slice has no two classes

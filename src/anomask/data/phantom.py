@@ -21,6 +21,7 @@ from tqdm import tqdm
 from anomask.data.phantom_anatomy import SOFT_TISSUE_HU, draw_thorax
 from anomask.data.phantom_lesions import PAINTERS, draw_lesion
 from anomask.data.phantom_patient import Patient, sample_patient
+from anomask.data.phantom_shapes import Grid
 from anomask.errors import ConfigError, DataError
 from anomask.files import write_json
 
@@ -77,18 +78,19 @@ def phantom_slice(
         hu = hu + lesion.opacity * np.maximum(SOFT_TISSUE_HU - hu, 0)
         rise = ndimage.gaussian_filter(lesion.extent * (SOFT_TISSUE_HU - thorax.parenchyma_hu), blur)
         lesion_mask = lung & (rise > LESION_RISE_HU)
-    return PhantomSlice(_scan(hu, patient, thorax.grid.spacing_mm, of_noise), lung, lesion_mask)
+    return PhantomSlice(_scan(hu, patient, thorax.grid, of_noise), lung, lesion_mask)
 
 
-def _scan(hu: np.ndarray, patient: Patient, spacing_mm: float, rng: np.random.Generator) -> np.ndarray:
+def _scan(hu: np.ndarray, patient: Patient, grid: Grid, rng: np.random.Generator) -> np.ndarray:
     """Blur, sharpen, add noise and miscalibrate a noise-free slice [H, W] as the patient's scanner does."""
+    spacing_mm = grid.spacing_mm
     seen = ndimage.gaussian_filter(hu, patient.blur_mm / spacing_mm)
     seen += patient.sharpening * (seen - ndimage.gaussian_filter(seen, 1.6 / spacing_mm))
     white = rng.standard_normal(hu.shape, np.float32)
     fine = ndimage.gaussian_filter(white, patient.noise_correlation_mm / spacing_mm)
     noise = fine - 0.7 * ndimage.gaussian_filter(white, 2.5 * patient.noise_correlation_mm / spacing_mm)
-    body = ndimage.gaussian_filter((hu > -500).astype(np.float32), 25 / spacing_mm, truncate=2.0)
-    noise *= (0.5 + body) * patient.noise_hu / noise.std()  # more noise where the rays cross more tissue
+    across = np.exp(-(grid.x**2 + (1.4 * grid.y) ** 2) / 140**2)
+    noise *= (0.6 + 0.6 * across) * patient.noise_hu / noise.std()  # more noise where the rays cross more tissue
     return ((seen + noise + 1000) * patient.gain - 1000 + patient.offset_hu).astype(np.float32)
 
 
@@ -127,7 +129,16 @@ def write_phantom(
         ConfigError: a count below 1, or an empty window.
         DataError: the folder holds something else.
     """
-    settings = {name: value for name, value in locals().items() if name not in ("folder", "progress")}
+    settings = {
+        "size": size,
+        "train_patients": train_patients,
+        "test_patients": test_patients,
+        "slices_per_patient": slices_per_patient,
+        "abnormal_per_family": abnormal_per_family,
+        "seed": seed,
+        "window_low_hu": window_low_hu,
+        "window_high_hu": window_high_hu,
+    }
     folder = Path(folder)
     counts = [train_patients, test_patients, slices_per_patient, abnormal_per_family]
     if min(counts) < 1 or window_low_hu >= window_high_hu:
@@ -173,9 +184,29 @@ def _plan(settings: dict) -> Iterator[tuple[str, int, float, str | None, int]]:
                 yield split, patient, low + (high - low) * (number + rng.random()) / per_patient, None, number
     count, patients = settings["abnormal_per_family"], settings["test_patients"]
     for family in FAMILIES:
-        # in each round every patient has one turn, and each level one patient
-        rounds = -(-count // patients)
-        turns = [(patient, t) for t in range(rounds) for patient in rng.permutation(patients)][:count]
-        ranks = np.argsort([t * patients + rng.permutation(patients)[0] + rng.random() for _, t in turns])
-        for number, (patient, _) in enumerate(turns):
-            yield "test", int(patient), low + (high - low) * (ranks[number] + rng.random()) / count, family, number
+        turns = [patient for _ in range(-(-count // patients)) for patient in rng.permutation(patients)]
+        for number, patient in enumerate(turns[:count]):  # rising levels; every patient has a turn in each round
+            yield "test", int(patient), low + (high - low) * (number + rng.random()) / count, family, number
+
+
+def _write_slice(
+    part: Path, settings: dict, split: str, patient: int, level: float, family: str | None, number: int
+) -> tuple[str, ...]:
+    """Draw one slice, write its images and return its row of the manifest."""
+    stream = [settings["seed"], 1 + (split == "test"), patient]  # each slice has its own: order does not matter
+    who = sample_patient(np.random.default_rng(stream))
+    kind = 0 if family is None else 1 + FAMILIES.index(family)
+    drawn = phantom_slice(who, level, settings["size"], np.random.default_rng([*stream, kind, number]), family)
+    low, high = settings["window_low_hu"], settings["window_high_hu"]
+    grey = np.rint((drawn.hu - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8)
+    name = f"{split}{patient:03d}_{number:03d}.png"
+    group = family or "normal"
+    path = f"{split}/abnormal/{group}/{name}" if family else f"{split}/normal/{name}"
+    lung_path, mask_path = f"{split}/lung_masks/{group}/{name}", f"{split}/masks/{group}/{name}" if family else ""
+    images = {path: grey, lung_path: drawn.lung_mask, mask_path: drawn.lesion_mask}
+    for target, image in images.items():
+        if target:
+            (part / target).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image if image.dtype == np.uint8 else image.astype(np.uint8) * 255).save(part / target)
+    label = "abnormal" if family else "normal"
+    return path, split, label, family or "", f"{split}{patient:03d}", "synthetic phantom", mask_path, lung_path

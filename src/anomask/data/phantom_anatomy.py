@@ -19,6 +19,7 @@ class Thorax(NamedTuple):
     hu: np.ndarray
     parenchyma_hu: np.ndarray
     lung_distance: np.ndarray
+    wall_distance: np.ndarray  # to the chest wall alone, not to the mediastinum
     fissure_distance: np.ndarray  # signed: below 0 is the lobe in front, above 0 the lobe behind
     hila: np.ndarray  # [2, 2]: (x, y) in mm of the roots of the right and the left lung
 
@@ -52,7 +53,7 @@ def draw_thorax(patient: Patient, level: float, size: int, rng: np.random.Genera
         lay_over(tissue, 1 / (1 + np.exp(np.minimum(parts["domes"] * (4 / fading), 30))), SOFT_TISSUE_HU)
     lay_over(hu, cover(lung, grid.spacing_mm), tissue)
     organs.draw_trachea(hu, grid, level, frame)
-    return Thorax(grid, hu, parenchyma, lung, fissure, hila)
+    return Thorax(grid, hu, parenchyma, lung, cavity, fissure, hila)
 
 
 def _parenchyma(grid: Grid, patient: Patient, frame: organs.Frame, rng: np.random.Generator) -> np.ndarray:

@@ -28,16 +28,15 @@ def draw_lesion(family: str, thorax: Thorax, rng: np.random.Generator) -> Lesion
 def _covid19(thorax: Thorax, rng: np.random.Generator) -> Lesion:
     """Ground glass: several hazy patches along the pleura, mostly of both lungs and towards the back."""
     grid = thorax.grid
-    depth = -thorax.lung_distance
+    depth = -thorax.wall_distance
     clear = np.ones_like(grid.x)
-    # a third of the patches may lie anywhere along the pleura, the others towards the back
-    centres = _places(thorax, rng, int(rng.integers(3, 7)), np.exp(-np.abs(depth - 9) / 5) * (0.5 + _back(thorax)))
-    for centre in centres:
-        radius = rng.uniform(10, 24)
-        patch = blob(grid, centre, radius, rng, 0.3) + 0.16 * radius * smooth_field(grid, 9.0, rng)
+    likely = np.exp(-np.abs(depth - 10) / 5) * (0.15 + _back(thorax) ** 2)
+    for centre in _places(thorax, rng, int(rng.integers(3, 8)), likely):
+        radius = rng.uniform(10, 26)
+        patch = blob(grid, centre, radius, rng, 0.3) + 0.2 * radius * smooth_field(grid, 9.0, rng)
         patch = np.maximum(patch, depth - rng.uniform(14, 30))  # it hugs the pleura
         clear *= 1 - rng.uniform(*GROUND_GLASS) * cover(patch, 7.0)
-    mesh = 1 + rng.uniform(0, 0.3) * np.clip(smooth_field(grid, 3.5, rng), -1.2, 2)  # crazy paving
+    mesh = 1 + rng.uniform(0.05, 0.35) * np.clip(smooth_field(grid, 3.5, rng), -1.2, 2)  # crazy paving
     haze = np.minimum(1 - clear, 0.55) * mesh
     return Lesion(haze, haze)
 
@@ -58,8 +57,8 @@ def _bacterial(thorax: Thorax, rng: np.random.Generator) -> Lesion:
     hilum = thorax.hila[side]
     heading = np.arctan2(*(centre - hilum)[::-1]) + np.array([-0.45, 0.0, 0.45]) + rng.normal(0, 0.15, 3)
     starts = centre + 0.9 * radius * np.stack([-np.cos(heading), -np.sin(heading)], 1)
-    airways = draw(grid, grow_tree(starts, heading, 1.9, 0.8 * radius, 3, np.inf, rng))
-    return Lesion(extent * (1 - 0.85 * airways), extent)
+    airways = draw(grid, grow_tree(starts, heading, 1.5, 0.8 * radius, 3, np.inf, rng))
+    return Lesion(extent * (1 - 0.75 * airways), extent)
 
 
 def _fungal(thorax: Thorax, rng: np.random.Generator) -> Lesion:
@@ -107,14 +106,14 @@ def _cancer(thorax: Thorax, rng: np.random.Generator) -> Lesion:
     deepest = float(-thorax.lung_distance.min())
     radius = max(7.5, min(radius, 0.9 * deepest))
     centre = _places(thorax, rng, 1, (thorax.lung_distance < -0.6 * radius).astype(np.float32))[0]
-    mass = blob(grid, centre, radius, rng, 0.16) + 0.08 * radius * smooth_field(grid, 0.45 * radius + 3, rng)
-    count = int(rng.integers(12, 24))
-    angle = np.linspace(0, 2 * np.pi, count, endpoint=False) + rng.normal(0, 0.15, count)
-    reach = rng.uniform(4, 13, count) * (0.6 + radius / 30)
+    mass = blob(grid, centre, radius, rng, 0.2) + 0.1 * radius * smooth_field(grid, 0.45 * radius + 3, rng)
+    count = int(rng.integers(9, 19))
+    angle = np.linspace(0, 2 * np.pi, count, endpoint=False) + rng.normal(0, 0.25, count)
+    reach = rng.uniform(2, 10, count) * (0.6 + radius / 30)
     reach[0] *= 2.5
     step = np.linspace(0, 1, 30)
     distance = 0.75 * radius + (0.25 * radius + reach[:, None]) * step
-    curved = angle[:, None] + rng.normal(0, 0.12, count)[:, None] * step
+    curved = angle[:, None] + rng.normal(0, 0.2, count)[:, None] * step
     points = centre + np.stack([np.cos(curved), np.sin(curved)], -1) * distance[..., None]
     width = np.maximum(1.5 * (1 - step), 0.3) * np.ones((count, 1))
     area = 2 * width * ((0.25 * radius + reach) / 30)[:, None]

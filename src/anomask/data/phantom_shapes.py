@@ -45,13 +45,14 @@ def ellipse(grid: Grid, centre, half_axes, turn_rad: float = 0.0, power: float =
     if turn_rad:
         cos, sin = np.float32(np.cos(turn_rad)), np.float32(np.sin(turn_rad))
         x, y = cos * x + sin * y, cos * y - sin * x
-    u, v = np.abs(x) / np.float32(half_axes[0]) + 1e-6, np.abs(y) / np.float32(half_axes[1]) + 1e-6
+    width, height, power = float(half_axes[0]), float(half_axes[1]), float(power)  # NumPy scalars would widen float32
+    u, v = np.abs(x) / width + 1e-6, np.abs(y) / height + 1e-6
     if power == 2.0:  # twice as fast as the general case
         radius = np.sqrt(u * u + v * v)
-        return (radius - 1) * radius / np.hypot(u / half_axes[0], v / half_axes[1])
-    radius = (u**power + v**power) ** np.float32(1 / power)
-    a, b = u / radius, v / radius
-    return (radius - 1) / np.hypot(a ** (power - 1) / half_axes[0], b ** (power - 1) / half_axes[1])
+        return (radius - 1) * radius / np.sqrt(np.square(u / width) + np.square(v / height))
+    a, b = u ** (power - 1), v ** (power - 1)
+    radius = (a * u + b * v) ** (1 / power)
+    return (radius - 1) * radius ** (power - 1) / np.sqrt(np.square(a / width) + np.square(b / height))
 
 
 def smooth_max(distances: list[np.ndarray], rounding_mm: float) -> np.ndarray:
@@ -87,8 +88,9 @@ def blob(grid: Grid, centre, radius_mm: float, rng: np.random.Generator, roughne
     angle, radius = np.arctan2(y, x), np.float32(radius_mm)
     outline = np.ones_like(angle)
     for order in (2, 3, 5):
-        outline += np.float32(roughness * rng.normal() / order**0.7) * np.cos(order * angle + np.float32(rng.uniform(0, 7)))
-    return np.hypot(x, y) - radius * np.clip(outline, 0.4, 1.8)
+        height, phase = np.float32(roughness * rng.normal() / order**0.7), np.float32(rng.uniform(0, 7))
+        outline += height * np.cos(order * angle + phase)
+    return np.sqrt(x * x + y * y) - radius * np.clip(outline, 0.4, 1.8)
 
 
 def ramp(start: float, end: float, value: float) -> float:
