@@ -44,7 +44,7 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
     trainer = instantiate(
         settings["trainer"],
         logger=instantiate(settings["logger"]),
-        callbacks=[instantiate(callback) for callback in settings["callbacks"].values()],
+        callbacks=callbacks_of(settings),
         default_root_dir=str(run.folder),
         _convert_="all",
     )
@@ -64,6 +64,11 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
     for logger in trainer.loggers:
         if hasattr(logger.experiment, "finish"):  # W&B: several runs of a sweep share one process
             logger.experiment.finish()
+
+
+def callbacks_of(settings: dict[str, Any]) -> list[pl.Callback]:
+    """Build the callbacks of a run."""
+    return [instantiate(callback) for callback in settings["callbacks"].values()]
 
 
 def _build(settings: dict[str, Any]) -> tuple[pl.LightningDataModule, CodebookStage | DetectorStage]:

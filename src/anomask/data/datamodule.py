@@ -7,8 +7,9 @@ from functools import cache
 from pathlib import Path
 
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader
 
+from anomask.data.loader import ResumableLoader, SkippingSampler
 from anomask.data.manifest import SliceRecord, read_folder
 from anomask.data.slices import SliceDataset, check_sizes, collate
 from anomask.data.splits import split_validation
@@ -99,9 +100,9 @@ class SliceDataModule(pl.LightningDataModule):
         trainer = self.trainer
         world, rank = (trainer.world_size, trainer.global_rank) if trainer is not None else (1, 0)
         # The order is a function of seed and epoch, so a resumed run sees the batches it would have seen.
-        sampler = DistributedSampler(self.train_set, world, rank, shuffle=True, seed=self.seed)
+        sampler = SkippingSampler(self.train_set, world, rank, shuffle=True, seed=self.seed)
         whole = len(self.train_set) // world >= self.batch_size
-        return self._loader(self.train_set, sampler=sampler, drop_last=whole)
+        return self._loader(self.train_set, kind=ResumableLoader, sampler=sampler, drop_last=whole)
 
     def val_dataloader(self) -> DataLoader:
         """All validation normals in order, in every process."""
@@ -130,8 +131,8 @@ class SliceDataModule(pl.LightningDataModule):
     def _load(self, records: list[SliceRecord], augment: list[Callable] | None) -> SliceDataset:
         return SliceDataset(records, self.size, self.lung_masks, augment, self.cache_rate, self.progress)
 
-    def _loader(self, rows: SliceDataset, **how: object) -> DataLoader:
-        return DataLoader(rows, self.batch_size, num_workers=self.num_workers, collate_fn=collate, **how)
+    def _loader(self, rows: SliceDataset, kind: type[DataLoader] = DataLoader, **how: object) -> DataLoader:
+        return kind(rows, self.batch_size, num_workers=self.num_workers, collate_fn=collate, **how)
 
 
 @cache

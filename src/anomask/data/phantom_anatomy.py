@@ -41,7 +41,7 @@ def draw_thorax(patient: Patient, level: float, size: int, rng: np.random.Genera
     hu = organs.draw_body(grid, patient, level, cavity, own)
     parts = organs.mediastinum(grid, patient, level, frame)
     lung = smooth_max([cavity, *(-part - 1.2 * wobble for part in parts.values())], 2.5)
-    organs.draw_mediastinum(hu, grid, patient, level, frame, cavity, parts)
+    organs.draw_mediastinum(hu, grid, patient, level, frame, cavity=cavity, parts=parts)
     fissure = _fissure_distance(grid, level, frame, wobble, own)
     hila = np.array([[side * 0.36 * frame.half[0], frame.centre[1]] for side in SIDES])
     parenchyma = _parenchyma(grid, patient, frame, rng)

@@ -29,11 +29,11 @@ def _covid19(thorax: Thorax, rng: np.random.Generator) -> Lesion:
     """Ground glass: several hazy patches along the pleura, mostly of both lungs and towards the back."""
     grid = thorax.grid
     depth = -thorax.wall_distance
-    clear = np.ones_like(grid.x)
+    clear, uneven = np.ones_like(grid.x), smooth_field(grid, 9.0, rng)
     likely = np.exp(-np.abs(depth - 10) / 5) * (0.15 + _back(thorax) ** 2)
     for centre in _places(thorax, rng, int(rng.integers(3, 8)), likely):
         radius = rng.uniform(10, 26)
-        patch = blob(grid, centre, radius, rng, 0.3) + 0.2 * radius * smooth_field(grid, 9.0, rng)
+        patch = blob(grid, centre, radius, rng, 0.3) + 0.2 * radius * uneven
         patch = np.maximum(patch, depth - rng.uniform(14, 30))  # it hugs the pleura
         clear *= 1 - rng.uniform(*GROUND_GLASS) * cover(patch, 7.0)
     mesh = 1 + rng.uniform(0.05, 0.35) * np.clip(smooth_field(grid, 3.5, rng), -1.2, 2)  # crazy paving
@@ -57,21 +57,23 @@ def _bacterial(thorax: Thorax, rng: np.random.Generator) -> Lesion:
     hilum = thorax.hila[side]
     heading = np.arctan2(*(centre - hilum)[::-1]) + np.array([-0.45, 0.0, 0.45]) + rng.normal(0, 0.15, 3)
     starts = centre + 0.9 * radius * np.stack([-np.cos(heading), -np.sin(heading)], 1)
-    airways = draw(grid, grow_tree(starts, heading, 1.5, 0.8 * radius, 3, np.inf, rng))
-    return Lesion(extent * (1 - 0.75 * airways), extent)
+    tree = grow_tree(
+        starts, heading, radius_mm=1.5, length_mm=0.8 * radius, generations=3, thickness_mm=np.inf, rng=rng
+    )
+    return Lesion(extent * (1 - 0.75 * draw(grid, tree)), extent)
 
 
 def _fungal(thorax: Thorax, rng: np.random.Generator) -> Lesion:
     """Nodules with the halo sign: several dense round nodules of 6 to 25 mm, each in a ring of ground glass."""
     grid = thorax.grid
-    clear = np.ones_like(grid.x)
+    clear, uneven = np.ones_like(grid.x), smooth_field(grid, 7.0, rng)
     for centre in _places(thorax, rng, int(rng.integers(3, 7)), (thorax.lung_distance < -6).astype(np.float32)):
         radius = float(np.exp(rng.uniform(np.log(3.0), np.log(12.5))))
         nodule = blob(grid, centre, radius, rng, 0.13)
-        halo = nodule - rng.uniform(4, 9) + 1.5 * smooth_field(grid, 7.0, rng)
+        halo = nodule - rng.uniform(4, 9) + 1.5 * uneven
         solid = rng.uniform(0.85, 1.0) * cover(nodule, 2.0)
         if radius > 8 and rng.random() < 0.3:  # an air crescent, as in recovery
-            hollow = np.maximum(nodule + 2.5, -blob(grid, centre + [0.0, 0.3 * radius], radius, rng, 0.0))
+            hollow = np.maximum(nodule + 2.5, -blob(grid, centre + np.array([0.0, 0.3 * radius]), radius, rng, 0.0))
             solid = solid * (1 - cover(hollow, 2.0))
         clear *= 1 - np.maximum(solid, rng.uniform(0.22, 0.42) * cover(halo, 6.0))
     return Lesion(1 - clear, 1 - clear)
@@ -80,19 +82,28 @@ def _fungal(thorax: Thorax, rng: np.random.Generator) -> Lesion:
 def _mycoplasma(thorax: Thorax, rng: np.random.Generator) -> Lesion:
     """Tree-in-bud: clusters of 2 to 5 mm nodules on short branching lines, with small hazy patches between them."""
     grid = thorax.grid
-    haze, buds = np.ones_like(grid.x), []
+    haze, buds, uneven = np.ones_like(grid.x), [], smooth_field(grid, 6.0, rng)
     depth = -thorax.lung_distance
     for centre in _places(thorax, rng, int(rng.integers(2, 5)), np.exp(-np.abs(depth - 15) / 8)):
         hilum = thorax.hila[int(centre[0] > 0)]
         outward = np.arctan2(*(centre - hilum)[::-1])
         starts = centre + rng.normal(0, 8, (4, 2))
-        twigs = grow_tree(starts, outward + rng.normal(0, 0.8, 4), 0.9, 9.0, 3, np.inf, rng)
+        twigs = grow_tree(
+            starts,
+            outward + rng.normal(0, 0.8, 4),
+            radius_mm=0.9,
+            length_mm=9.0,
+            generations=3,
+            thickness_mm=np.inf,
+            rng=rng,
+        )
         count = int(rng.integers(14, 28))
-        tips = twigs.points[rng.integers(len(twigs.points) // 3, len(twigs.points), count)] + rng.normal(0, 1, (count, 2))
+        chosen = rng.integers(len(twigs.points) // 3, len(twigs.points), count)  # not on the stems
+        tips = twigs.points[chosen] + rng.normal(0, 1, (count, 2))
         radius = rng.uniform(1.0, 2.5, count)
         buds += [twigs, Lines(tips, radius, np.pi * radius**2)]
         for spot in centre + rng.normal(0, 9, (3, 2)):
-            patch = blob(grid, spot, rng.uniform(5, 10), rng, 0.3) + 1.5 * smooth_field(grid, 6.0, rng)
+            patch = blob(grid, spot, rng.uniform(5, 10), rng, 0.3) + 1.5 * uneven
             haze *= 1 - rng.uniform(0.12, 0.32) * cover(patch, 6.0)
     opacity = np.maximum(0.95 * draw(grid, join(buds)), np.minimum(1 - haze, 0.45))
     return Lesion(opacity, opacity)
@@ -132,7 +143,7 @@ PAINTERS: dict[str, Callable[[Thorax, np.random.Generator], Lesion]] = {
 
 
 def _places(thorax: Thorax, rng: np.random.Generator, count: int, weight: np.ndarray) -> np.ndarray:
-    """Draw `count` places [count, 2] in mm inside the lungs with the weights [H, W]; anywhere in them if none has any."""
+    """Draw places [count, 2] in mm inside the lungs by weight [H, W]; their deepest point if no place has any."""
     weight = np.where(thorax.lung_distance < -1, weight, 0).ravel().astype(np.float64)
     if weight.sum() <= 0:
         weight = (thorax.lung_distance <= thorax.lung_distance.min()).ravel().astype(np.float64)

@@ -23,7 +23,8 @@ def chest_frame(patient: Patient, level: float) -> Frame:
     grown = ramp(-0.15, 0.45, level)
     half_x = patient.cavity_half_width_mm * (0.6 + 0.4 * grown)
     half_y = patient.cavity_half_height_mm * (0.64 + 0.36 * grown)
-    return Frame((0.0, 0.8 * (patient.cavity_half_height_mm - half_y)), (half_x, half_y), patient.cavity_half_height_mm - 20)
+    full_y = patient.cavity_half_height_mm
+    return Frame((0.0, 0.8 * (full_y - half_y)), (half_x, half_y), full_y - 20)
 
 
 def draw_body(grid: Grid, patient: Patient, level: float, cavity: np.ndarray, own: np.random.Generator) -> np.ndarray:
@@ -46,12 +47,12 @@ def draw_body(grid: Grid, patient: Patient, level: float, cavity: np.ndarray, ow
     wall = ellipse(grid, centre, (width - patient.fat_mm, half_height - 2 - 0.7 * patient.fat_mm), power=2.4)
     lay_over(hu, cover(wall, grid.spacing_mm), MUSCLE_HU)
     lay_over(hu, 0.6 * cover(np.abs(cavity - 13) - 1.0, 3.0), FAT_HU)
-    _draw_bones(hu, grid, patient, level, cavity, own)
+    _draw_bones(hu, grid, patient, level=level, cavity=cavity, own=own)
     return hu
 
 
 def _draw_bones(
-    hu: np.ndarray, grid: Grid, patient: Patient, level: float, cavity: np.ndarray, own: np.random.Generator
+    hu: np.ndarray, grid: Grid, patient: Patient, *, level: float, cavity: np.ndarray, own: np.random.Generator
 ) -> None:
     """Ribs as arcs along the cavity, sternum, shoulder blades in the upper half, and the spine."""
     angle = np.arctan2(grid.y, np.abs(grid.x))  # from the front (-pi/2) to the back (pi/2), alike on both sides
@@ -91,7 +92,8 @@ def mediastinum(grid: Grid, patient: Patient, level: float, frame: Frame) -> dic
     beat = ramp(0.36, 0.58, level)
     if beat > 0.05:
         size = patient.heart_mm * (0.45 + 0.55 * beat)
-        parts["heart"] = ellipse(grid, (0.32 * size, frame.centre[1] - 0.28 * frame.half[1]), (1.2 * size, 0.85 * size), 0.5)
+        centre = 0.32 * size, frame.centre[1] - 0.28 * frame.half[1]
+        parts["heart"] = ellipse(grid, centre, (1.2 * size, 0.85 * size), 0.5)
     dome = min(1.0, max(0.0, (level - patient.dome_level) / 0.5))
     height = np.sqrt(1 - (1 - dome) ** 2)
     right = _dome(grid, frame, -1, height)
@@ -114,6 +116,7 @@ def draw_mediastinum(
     patient: Patient,
     level: float,
     frame: Frame,
+    *,
     cavity: np.ndarray,
     parts: dict[str, np.ndarray],
 ) -> None:
@@ -142,7 +145,11 @@ def vessels(grid: Grid, patient: Patient, lung: np.ndarray, hila: np.ndarray, rn
         count = max(3, round(4.5 * patient.vessel_density))
         headings = outward + np.linspace(-1.7, 1.7, count) + rng.normal(0, 0.2, count)
         starts = hilum + rng.normal(0, 6, (count, 2))
-        grown.append(grow_tree(starts, headings, patient.vessel_radius_mm, 25, 6, patient.slice_thickness_mm, rng))
+        radius_mm, thickness_mm = patient.vessel_radius_mm, patient.slice_thickness_mm
+        tree = grow_tree(
+            starts, headings, radius_mm=radius_mm, length_mm=25.0, generations=6, thickness_mm=thickness_mm, rng=rng
+        )
+        grown.append(tree)
     rows, columns = np.nonzero(lung < -2)
     if len(rows):
         count = int(len(rows) * grid.spacing_mm**2 / 280 * patient.vessel_density)
@@ -159,9 +166,8 @@ def vessels(grid: Grid, patient: Patient, lung: np.ndarray, hila: np.ndarray, rn
 def draw_bronchi(tissue: np.ndarray, grid: Grid, hila: np.ndarray, rng: np.random.Generator) -> None:
     """Draw bronchi in cross-section near the hila, in place: a thin bright wall around a dark lumen."""
     for hilum in hila:
-        count = 4
-        points = hilum + rng.normal(0, 15, (count, 2))
-        radius = rng.uniform(1.6, 4.0, count)
+        points = hilum + rng.normal(0, 15, (4, 2))
+        radius = rng.uniform(1.6, 4.0, 4)
         lay_over(tissue, draw(grid, Lines(points, radius + 1.4, np.pi * (radius + 1.4) ** 2)), 0.0)
         lay_over(tissue, draw(grid, Lines(points, radius, np.pi * radius**2)), -960.0)
 
@@ -172,7 +178,7 @@ def draw_trachea(hu: np.ndarray, grid: Grid, level: float, frame: Frame) -> None
         return
     apart = 70 * max(0.0, level - 0.32)
     radius = 9.0 if level < 0.34 else 7.0
-    for x in {-apart, apart}:
-        tube = ellipse(grid, (x * 1.6, frame.centre[1] + 0.08 * frame.half[1]), (radius, 0.9 * radius))
-        lay_over(hu, cover(np.abs(tube) - 1.0, grid.spacing_mm), 0.0)
-        lay_over(hu, cover(tube + 1.0, grid.spacing_mm), -980.0)
+    y, half = frame.centre[1] + 0.08 * frame.half[1], (radius, 0.9 * radius)
+    tube = np.minimum(ellipse(grid, (-1.6 * apart, y), half), ellipse(grid, (1.6 * apart, y), half))
+    lay_over(hu, cover(np.abs(tube) - 1.0, grid.spacing_mm), 0.0)
+    lay_over(hu, cover(tube + 1.0, grid.spacing_mm), -980.0)

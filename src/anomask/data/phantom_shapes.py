@@ -50,9 +50,11 @@ def ellipse(grid: Grid, centre, half_axes, turn_rad: float = 0.0, power: float =
     if power == 2.0:  # twice as fast as the general case
         radius = np.sqrt(u * u + v * v)
         return (radius - 1) * radius / np.sqrt(np.square(u / width) + np.square(v / height))
-    a, b = u ** (power - 1), v ** (power - 1)
-    radius = (a * u + b * v) ** (1 / power)
-    return (radius - 1) * radius ** (power - 1) / np.sqrt(np.square(a / width) + np.square(b / height))
+    # u ** power by exp and log, which NumPy vectorises
+    a, b = np.exp((power - 1) * np.log(u)), np.exp((power - 1) * np.log(v))
+    rest = np.log(a * u + b * v) / power
+    slope = np.sqrt(np.square(a / width) + np.square(b / height))
+    return (np.exp(rest) - 1) * np.exp((power - 1) * rest) / slope
 
 
 def smooth_max(distances: list[np.ndarray], rounding_mm: float) -> np.ndarray:
@@ -79,18 +81,22 @@ def smooth_field(grid: Grid, scale_mm: float, rng: np.random.Generator) -> np.nd
     line = np.arange(grid.x.shape[0]) * grid.spacing_mm
     weights = np.exp(-0.5 * ((line[:, None] - knots) / (0.7 * scale_mm)) ** 2)
     weights /= np.sqrt((weights**2).sum(1, keepdims=True))
-    return (weights @ rng.standard_normal((len(knots), len(knots))) @ weights.T).astype(np.float32)
+    weights = weights.astype(np.float32)
+    return weights @ rng.standard_normal((len(knots), len(knots)), np.float32) @ weights.T
 
 
 def blob(grid: Grid, centre, radius_mm: float, rng: np.random.Generator, roughness: float = 0.25) -> np.ndarray:
     """Distance [H, W] in mm to an irregular outline around `centre`, negative inside; `roughness` 0 is a circle."""
     x, y = grid.x - np.float32(centre[0]), grid.y - np.float32(centre[1])
-    angle, radius = np.arctan2(y, x), np.float32(radius_mm)
-    outline = np.ones_like(angle)
-    for order in (2, 3, 5):
-        height, phase = np.float32(roughness * rng.normal() / order**0.7), np.float32(rng.uniform(0, 7))
-        outline += height * np.cos(order * angle + phase)
-    return np.sqrt(x * x + y * y) - radius * np.clip(outline, 0.4, 1.8)
+    distance = np.sqrt(x * x + y * y) + np.float32(1e-6)
+    first = (x + 1j * y) / distance  # its powers are the harmonics of the angle, without an arctangent
+    second = first * first
+    third = second * first
+    outline = np.ones_like(distance)
+    for order, harmonic in ((2, second), (3, third), (5, third * second)):
+        height = roughness * rng.normal() / order**0.7
+        outline += (np.complex64(height * np.exp(1j * rng.uniform(0, 7))) * harmonic).real
+    return distance - np.float32(radius_mm) * np.clip(outline, 0.4, 1.8)
 
 
 def ramp(start: float, end: float, value: float) -> float:
@@ -136,6 +142,7 @@ def draw(grid: Grid, lines: Lines) -> np.ndarray:
 def grow_tree(
     starts: np.ndarray,
     headings: np.ndarray,
+    *,
     radius_mm: float,
     length_mm: float,
     generations: int,
