@@ -211,6 +211,20 @@ def test_training_order_depends_on_seed_and_epoch_alone(toy_folder):
     assert order(0, 1) != order(0, 2) and order(0, 1) != order(1, 1)
 
 
+def test_a_loader_entered_in_the_middle_goes_on_where_it_was(toy_folder):
+    data = module(toy_folder)
+    data.setup("fit")
+    loader = data.train_dataloader()
+    whole = [batch.index.tolist() for batch, _ in zip(loader, range(len(loader)), strict=False)]  # as Lightning takes them
+    assert [batch.index.tolist() for batch in loader] == whole
+    taken = iter(loader)
+    next(taken), next(taken)
+    resumed = data.train_dataloader()
+    resumed.load_state_dict(loader.state_dict())
+    assert [batch.index.tolist() for batch in resumed] == whole[2:]
+    assert [batch.index.tolist() for batch in resumed] == whole
+
+
 def test_fingerprint_follows_the_content(folder):
     def fingerprint():
         from anomask.data import datamodule

@@ -27,14 +27,14 @@ class ResumableLoader(DataLoader):
 
     def __iter__(self) -> Iterator[SliceBatch]:
         """Yield the batches of an epoch, or the rest of one after `load_state_dict`."""
+        self.taken %= len(self)  # a finished epoch counts as none: Lightning never asks for the batch after the last
         self.sampler.skip = self.taken * self.batch_size
         for batch in super().__iter__():
             self.taken += 1
             yield batch
-        self.taken = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how many batches of the current epoch were taken; a whole epoch counts as none."""
+        """Return how many batches of the current epoch were taken."""
         return {"taken": self.taken % len(self)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -20,19 +20,21 @@ class DetectorLosses(NamedTuple):
     anomalous: Tensor
 
 
-def window_statistics(residual: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    """Return variance and absolute mean of each token's window of the halved residual.
+def window_statistics(residual: Tensor, stride: int, signed: bool = False) -> tuple[Tensor, Tensor]:
+    """Return variance and absolute (or signed) mean of each token's window of the halved residual.
 
     Args:
         residual: rho = restoration - slice, [B, 1, S, S], signed.
         stride: s, an even number: a token's window is (s / 2)^2 values of the residual averaged by 2.
+        signed: whether the mean keeps its sign.
 
     Returns:
-        v and m, each [B, N] >= 0
+        v and m, each [B, N]; >= 0 unless signed
     """
     halved = F.avg_pool2d(residual, 2)
     windows = F.unfold(halved, stride // 2, stride=stride // 2)  # [B, (s / 2)^2, N]
-    return windows.var(1, correction=0), windows.mean(1).abs()
+    mean = windows.mean(1)
+    return windows.var(1, correction=0), mean if signed else mean.abs()
 
 
 def neighbourhood_weights(residual: Tensor, mask: Tensor, stride: int, weight: str) -> Tensor:

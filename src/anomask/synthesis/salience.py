@@ -44,19 +44,10 @@ def principal_projection(tokens: Tensor, dimensions: int, oversampling: int, ite
     start = torch.cos(place * torch.arange(1, kept + 1, device=tokens.device) * torch.pi / width)
     basis = start.expand(len(tokens), width, kept)
     for _ in range(iterations):
-        basis = _orthonormal(centred.transpose(1, 2) @ (centred @ basis))
+        basis = torch.linalg.qr(centred.transpose(1, 2) @ (centred @ basis)).Q
     projected = centred @ basis
     rotation = torch.linalg.eigh(projected.transpose(1, 2) @ projected).eigenvectors
     return (projected @ rotation).flip(2)[..., :dimensions]
-
-
-def _orthonormal(columns: Tensor) -> Tensor:
-    gram = columns.transpose(1, 2) @ columns
-    scale = gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-    ridge = torch.eye(gram.shape[1], device=gram.device, dtype=gram.dtype)
-    # The ridge keeps constant images and exhausted directions (rank < kept) solvable.
-    factor = torch.linalg.cholesky(gram + (1e-5 * scale + torch.finfo(gram.dtype).tiny) * ridge)
-    return torch.linalg.solve_triangular(factor, columns.transpose(1, 2), upper=False).transpose(1, 2)
 
 
 def leave_one_out_entropy(projected: Tensor) -> Tensor:
@@ -81,7 +72,7 @@ def leave_one_out_entropy(projected: Tensor) -> Tensor:
 
 def entropy_change(tokens: Tensor, dimensions: int, oversampling: int = 8, iterations: int = 4) -> Tensor:
     """Return the leave-one-out entropy change [B, N] of tokens [B, N, C] on their top `dimensions` directions."""
-    return leave_one_out_entropy(principal_projection(tokens.float(), dimensions, oversampling, iterations))
+    return leave_one_out_entropy(principal_projection(tokens, dimensions, oversampling, iterations))
 
 
 def token_salience(tokens: Tensor, dimensions: int, entropy_weight: float, variance_weight: float) -> Tensor:
@@ -97,8 +88,10 @@ def token_salience(tokens: Tensor, dimensions: int, entropy_weight: float, varia
         [B, N] >= 0
     """
     salience = torch.zeros(tokens.shape[:2], device=tokens.device)
-    if variance_weight:
-        salience = salience + variance_weight * per_image_minmax(channel_variance(tokens.float()))
-    if entropy_weight:
-        salience = salience + entropy_weight * per_image_minmax(entropy_change(tokens, dimensions))
+    with torch.autocast(tokens.device.type, enabled=False):  # eigenvalues of half-precision products mean nothing
+        tokens = tokens.float()
+        if variance_weight:
+            salience = salience + variance_weight * per_image_minmax(channel_variance(tokens))
+        if entropy_weight:
+            salience = salience + entropy_weight * per_image_minmax(entropy_change(tokens, dimensions))
     return salience

@@ -1,0 +1,57 @@
+"""Every row of the ablation tables composes and takes two training steps on toy slices."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from anomask.config import CONF_FOLDER, register
+from anomask.train import train
+from tests.conftest import TINY, settings_of
+from tests.stages.test_pipeline import fit, run_of
+
+ROWS = sorted(path.stem for path in (CONF_FOLDER / "ablation").glob("*.yaml"))
+SMALL = ["synthesiser.draw.neighbours=4", "trainer.max_steps=2", "trainer.val_check_interval=2"]
+
+
+def sweep_of(row):
+    """Return the overrides of a sweep file's jobs, or one empty list for a plain row."""
+    register()
+    with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
+        composed = compose("train", overrides=[f"+ablation={row}"], return_hydra_config=True)
+    params = OmegaConf.to_container(composed.hydra.sweeper.get("params") or OmegaConf.create({}))
+    jobs = [[f"{key}={value}" for value in str(values).split(",")] for key, values in params.items()]
+    return [[job] for job in jobs[0]] if jobs else [[]]
+
+
+@pytest.fixture(scope="module")
+def codebook_folder(toy_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("codebook")
+    settings = settings_of(*TINY, f"data.folder={toy_folder}", f"run={folder}/runs/codebook", f"paths.runs={folder}/runs")
+    train(settings, run_of(settings))
+    return folder / "runs/codebook"
+
+
+def test_all_tables_have_rows():
+    assert {row[:2] for row in ROWS} == {"t4", "t5", "t6", "t7"}
+    assert len(ROWS) >= 28
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_job_of_every_row_composes(row):
+    for job in sweep_of(row):
+        assert settings_of(f"+ablation={row}", *job)["synthesiser"]
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row not in ("t6_codes", "t6_size")])
+def test_every_row_takes_two_steps(row, tiny, codebook_folder):
+    job = sweep_of(row)[0]
+    small = [o for o in SMALL if not any(o.split("=")[0] in part for part in job)]
+    run = fit(tiny("stage=detector", f"codebook_run={codebook_folder}", f"+ablation={row}", *small, *job))
+    assert run.load_checkpoint("last")["global_step"] == 2
+
+
+@pytest.mark.parametrize("change", ["model.quantiser.n_codes=16", "data.size=64"])
+def test_rows_that_need_their_own_codebook_take_two_steps(change, tiny):
+    codebook = fit(tiny("stage=codebook", change, name="codebook"))
+    common = ["stage=detector", f"codebook_run={codebook.folder}", change, "+ablation=t4_7_weight_both"]
+    assert fit(tiny(*common, *SMALL, name="detector")).read_threshold()["n_normals"] == 12

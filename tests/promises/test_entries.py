@@ -1,0 +1,82 @@
+"""The entry points as a user calls them: help, exit codes, a two-job multirun, loggers, two processes."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from tests.conftest import TINY
+
+
+def call(module, *arguments, folder, check=True):
+    environment = {**os.environ, "ANOMASK_RUNS": str(folder / "runs"), "ANOMASK_CACHE": str(folder / "cache"),
+                   "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    result = subprocess.run(
+        [sys.executable, "-m", f"anomask.{module}", *arguments],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=280,
+    )
+    if check:
+        assert result.returncode == 0, result.stderr[-3000:]
+    return result
+
+
+@pytest.fixture
+def tiny_arguments(toy_folder):
+    return [*TINY, f"data.folder={toy_folder}"]
+
+
+@pytest.mark.parametrize("module", ["train", "evaluate"])
+def test_help_teaches(module, tmp_path):
+    text = call(module, "--help", folder=tmp_path).stdout
+    for word in {"train": ("codebook_run", "First steps", "synthesiser", "multirun"), "evaluate": ("run", "bootstrap")}[
+        module
+    ]:
+        assert word in text
+
+
+def test_a_users_error_is_one_line_and_exit_code_one(tmp_path):
+    result = call("train", "data=folder", "data.folder=nowhere", folder=tmp_path, check=False)
+    assert result.returncode == 1
+    assert "DataError: no data folder at nowhere" in result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+    result = call("evaluate", "run=nowhere", folder=tmp_path, check=False)
+    assert result.returncode == 1 and "RunError: no detector run at 'nowhere'" in result.stdout + result.stderr
+
+
+def test_a_multirun_of_two_jobs_and_the_next_stage_by_name(tiny_arguments, tmp_path):
+    call("train", "stage=codebook", *tiny_arguments, folder=tmp_path)
+    assert (tmp_path / "runs/codebook/latest/checkpoints/best.ckpt").is_file()
+    call("train", "--multirun", "stage=detector", "codebook_run=codebook", "seed=0,1", *tiny_arguments, folder=tmp_path)
+    jobs = sorted((tmp_path / "runs/sweeps/detector").glob("*/[01]/threshold.json"))
+    assert len(jobs) == 2
+
+
+def test_two_gloo_processes_train_both_stages(tiny_arguments, tmp_path):
+    call("train", "stage=codebook", "device=ddp_cpu2", *tiny_arguments, folder=tmp_path)
+    call("train", "stage=detector", "codebook_run=codebook", "device=ddp_cpu2", *tiny_arguments, folder=tmp_path)
+    folder = tmp_path / "runs/detector/latest"
+    assert (folder / "threshold.json").is_file() and (folder / "checkpoints/last.ckpt").is_file()
+    assert len(list((tmp_path / "runs/detector").glob("2*"))) == 1  # both processes share one run folder
+
+
+@pytest.mark.parametrize("logger", ["wandb", "tensorboard"])
+def test_loggers_get_losses_and_pictures(logger, tiny_arguments, tmp_path):
+    call("train", "stage=codebook", f"logger={logger}", *tiny_arguments, folder=tmp_path)
+    folder = tmp_path / "runs/codebook/latest"
+    if logger == "wandb":
+        assert list(folder.glob("wandb/offline-run-*/*.wandb"))
+        assert list(folder.glob("wandb/offline-run-*/files/media/images/panel*.png"))
+    else:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        events = EventAccumulator(str(folder / "tensorboard"))
+        events.Reload()
+        assert {"train/loss", "codebook/perplexity", "codebook/used_share"} <= set(events.Tags()["scalars"])
+        assert events.Tags()["images"] == ["panel"]
+
+
+def test_mixed_precision_trains(tiny_arguments, tmp_path):
+    call("train", "stage=codebook", "trainer.precision=bf16-mixed", *tiny_arguments, folder=tmp_path)
+    call("train", "stage=detector", "codebook_run=codebook", "trainer.precision=bf16-mixed", *tiny_arguments,
+         folder=tmp_path)
+    assert (tmp_path / "runs/detector/latest/threshold.json").is_file()
