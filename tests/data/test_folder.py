@@ -30,7 +30,7 @@ def folder(tmp_path):
     for index in range(8):
         grey(tmp_path / f"train/normal/a{index}.png", value=40 + index)
     grey(tmp_path / "test/normal/b0.png")
-    grey(tmp_path / "test/abnormal/flu/c0.png")
+    grey(tmp_path / "test/abnormal/flu/c0.png", value=120)
     return tmp_path
 
 

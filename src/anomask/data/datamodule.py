@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
 from anomask.data.loader import ResumableLoader, SkippingSampler
-from anomask.data.manifest import SliceRecord, read_folder
+from anomask.data.manifest import SliceRecord, check_duplicates, read_folder
 from anomask.data.slices import SliceDataset, check_sizes, collate
 from anomask.data.splits import split_validation
 from anomask.errors import ConfigError, DataError
@@ -31,7 +31,7 @@ class SliceDataModule(pl.LightningDataModule):
         augment: MONAI dictionary transforms for training slices, or None.
         cache_rate: share of the slices kept in memory.
         num_workers: processes that load batches; with all slices in memory 0 is fastest.
-        seed: of the training order.
+        seed: of the training order and of augmentation.
         progress: whether loading shows progress bars.
 
     Raises:
@@ -80,20 +80,24 @@ class SliceDataModule(pl.LightningDataModule):
             DataError, SplitError: a folder that cannot be used.
         """
         if not self.records:
-            self.records = read_folder(self.folder)
+            records = read_folder(self.folder)
+            # Training slices first: they are the ones the others are compared with.
+            check_sizes(sorted(records, key=lambda record: record.split != "train"), self.on_mixed_size)
+            check_duplicates(records, self.slice_hashes(records))
+            self.records = records
         if stage in ("fit", "validate", None) and self.train_set is None:
             normals = [record for record in self.records if (record.split, record.label) == ("train", "normal")]
-            check_sizes(normals, self.on_mixed_size)
             training, validation, unit = split_validation(normals, self.validation_share)
             log.info("%d training and %d validation normals, split by %s", len(training), len(validation), unit)
             self.train_set = self._load(training, self.augment)
             self.validation_set = self._load(validation, None)
         if stage in ("test", None) and self.test_set is None:
             test = [record for record in self.records if record.split == "test"]
-            if not test:
-                raise DataError(f"no test slices in {self.folder}: test/normal and test/abnormal are both empty.")
-            check_sizes(test, self.on_mixed_size)
-            self.test_set = self._load(test, None)
+            if test:
+                self.test_set = self._load(test, None)
+            elif stage == "test":
+                raise DataError(f"no test slices in {self.folder}: test/normal and test/abnormal are both empty. Put "
+                                "slices there.")
 
     def train_dataloader(self) -> DataLoader:
         """Training normals in a new order each epoch, this process's share of them."""
@@ -109,7 +113,14 @@ class SliceDataModule(pl.LightningDataModule):
         return self.ordered_loader(self.validation_set)
 
     def test_dataloader(self) -> DataLoader:
-        """All test slices in order."""
+        """All test slices in order.
+
+        Raises:
+            DataError: the folder has none, or they were not loaded yet.
+        """
+        if self.test_set is None:
+            raise DataError(f"no test slices of {self.folder} are loaded: call setup first, and put slices into "
+                            "test/normal and test/abnormal if there are none.")
         return self.ordered_loader(self.test_set)
 
     def ordered_loader(self, rows: SliceDataset) -> DataLoader:
@@ -121,15 +132,22 @@ class SliceDataModule(pl.LightningDataModule):
         return [_file_hash(record.path) for record in records]
 
     def fingerprint(self) -> str:
-        """Return one SHA-256 over names and contents of all slices and masks."""
+        """Return one SHA-256 over names, patients and contents of all slices and masks.
+
+        Raises:
+            DataError: before setup.
+        """
+        if not self.records:
+            raise DataError(f"{self.folder} was not read yet. Call setup before fingerprint.")
         digest = hashlib.sha256()
         for record in self.records:
+            digest.update(f"{record.patient}\n".encode())  # patients decide the validation split
             for path in (record.path, record.mask, record.lung_mask):
                 digest.update(f"{record.name} {'' if path is None else _file_hash(path)}\n".encode())
         return digest.hexdigest()
 
     def _load(self, records: list[SliceRecord], augment: list[Callable] | None) -> SliceDataset:
-        return SliceDataset(records, self.size, self.lung_masks, augment, self.cache_rate, self.progress)
+        return SliceDataset(records, self.size, self.lung_masks, augment, self.cache_rate, self.progress, self.seed)
 
     def _loader(self, rows: SliceDataset, kind: type[DataLoader] = DataLoader, **how: object) -> DataLoader:
         return kind(rows, self.batch_size, num_workers=self.num_workers, collate_fn=collate, **how)

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,7 +42,8 @@ def read_folder(folder: Path) -> list[SliceRecord]:
             source, mask, lung_mask.
 
     Raises:
-        DataError: nothing there, no training normals, a mask without a slice, a manifest that disagrees with the files.
+        DataError: nothing there, no training normals, a mask without a slice or of two slices, a manifest that cannot
+            be read or disagrees with the files.
         SplitError: a patient in train and test.
     """
     if not folder.is_dir():
@@ -75,6 +76,7 @@ def _scan(folder: Path) -> Iterable[SliceRecord]:
 
 
 MASK_FOLDERS = ("masks", "lung_masks")
+COLUMNS = ("path", "split", "label", "disease", "patient", "source", "mask", "lung_mask")
 
 
 def _companion(root: Path, label: str, path: Path, parts: tuple[str, ...]) -> Path | None:
@@ -85,11 +87,7 @@ def _companion(root: Path, label: str, path: Path, parts: tuple[str, ...]) -> Pa
 
 def _join_manifest(folder: Path, records: dict[str, SliceRecord]) -> tuple[dict[str, SliceRecord], dict[str, int]]:
     file = folder / "manifest.csv"
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        if "path" not in (reader.fieldnames or []):
-            raise DataError(f"{file} has columns {reader.fieldnames}; a column 'path' is wanted.")
-        rows = [(line, row) for line, row in enumerate(reader, start=2)]
+    rows = _read_rows(file)
     joined: dict[str, SliceRecord] = {}
     lines: dict[str, int] = {}
     for line, row in rows:
@@ -107,6 +105,24 @@ def _join_manifest(folder: Path, records: dict[str, SliceRecord]) -> tuple[dict[
     return joined, lines
 
 
+def _read_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            columns = reader.fieldnames or []
+            # Blanks around a value would make two patients of one.
+            rows = [(reader.line_num, {key: (row[key] or "").strip() for key in columns}) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file} cannot be read ({error}). Save it as comma-separated UTF-8.") from error
+    if "path" not in columns:
+        raise DataError(f"{file} has columns {columns}; a column 'path' is wanted.")
+    unknown = [name for name in columns if name not in COLUMNS]
+    if unknown:  # a misspelt 'patient' would silently give up the split by patient
+        raise DataError(f"{file} has unknown columns {unknown}; the known ones are {', '.join(COLUMNS)}. Rename or "
+                        "remove them.")
+    return rows
+
+
 def _merge(folder: Path, record: SliceRecord, row: dict[str, str], where: str) -> SliceRecord:
     for key in ("split", "label", "disease"):
         if row.get(key) and row[key] != getattr(record, key):
@@ -122,7 +138,13 @@ def _merge(folder: Path, record: SliceRecord, row: dict[str, str], where: str) -
 
 
 def _check_masks(folder: Path, records: list[SliceRecord]) -> None:
-    used = {path for record in records for path in (record.mask, record.lung_mask)}
+    used: dict[Path, SliceRecord] = {}
+    for record in records:
+        for path in filter(None, (record.mask, record.lung_mask)):
+            other = used.setdefault(path, record)
+            if other is not record:
+                raise DataError(f"{path} is the mask of {other.name} and of {record.name}. One mask belongs to one "
+                                "slice: use masks/<disease>/ and masks/normal/ where names repeat.")
     for kind in MASK_FOLDERS:
         for split in ("train", "test"):
             for path in sorted((folder / split / kind).rglob("*.png")):
@@ -140,3 +162,23 @@ def _check_patients(records: list[SliceRecord], lines: dict[str, int]) -> None:
                 f"{lines[other.name]} and {lines[record.name]}). A patient may be in one split only: move all of its "
                 "slices to one of them."
             )
+
+
+def check_duplicates(records: Sequence[SliceRecord], hashes: Sequence[str]) -> None:
+    """Raise where one image file is there twice.
+
+    Args:
+        records: all slices of a folder.
+        hashes: of their files, in the same order. Files alone are compared: a re-encoded copy is not found.
+
+    Raises:
+        SplitError: the copies are in train and test.
+        DataError: the copies are in one split.
+    """
+    first: dict[str, SliceRecord] = {}
+    for record, content in zip(records, hashes, strict=True):
+        other = first.setdefault(content, record)
+        if other is not record:
+            kind = DataError if other.split == record.split else SplitError
+            raise kind(f"{other.name} and {record.name} are the same image. A slice may be in a data folder once: "
+                       "remove one of them.")

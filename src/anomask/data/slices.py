@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import CacheDataset
+from monai.data import CacheDataset, MetaTensor
 from monai.transforms import Compose, Transform
 from PIL import Image
 
@@ -72,8 +72,9 @@ def check_sizes(records: Sequence[SliceRecord], on_mixed_size: str) -> None:
             size = image.size
         first = first or size
         if size != first or size[0] != size[1]:
+            other = "" if size == first else f", {records[0].name} is {first[0]}x{first[1]}"
             raise DataError(
-                f"{record.name} is {size[0]}x{size[1]} pixels, {records[0].name} is {first[0]}x{first[1]}. Square "
+                f"{record.name} is {size[0]}x{size[1]} pixels{other}. Square "
                 "slices of one size are wanted; data.on_mixed_size=pad pads each to a square and resizes it."
             )
 
@@ -155,6 +156,7 @@ class SliceDataset(CacheDataset):
         augment: MONAI dictionary transforms on the fields of a `SliceBatch`, or None.
         cache_rate: share of the slices kept in memory, in [0, 1]; the rest is read each time.
         progress: whether to show a progress bar.
+        seed: of the augmentations.
     """
 
     def __init__(
@@ -165,23 +167,31 @@ class SliceDataset(CacheDataset):
         augment: list[Callable] | None,
         cache_rate: float,
         progress: bool,
+        seed: int,
     ) -> None:
         self.records = list(records)
         held = cache_rate * len(records) * size * size * 6 / 1e9  # float32 image and two masks a pixel
         if held > 1:
             log.info("keeping %.1f GB of slices in memory; data.cache_rate < 1 keeps less", held)
         load = LoadSlice(size, lung_masks)
-        transform = Compose([load, *(augment or [])])
+        transform = Compose([load, *(augment or [])]).set_random_state(seed)
         items = [{"row": row, "record": record} for row, record in enumerate(self.records)]
         try:
-            super().__init__(items, transform, cache_rate=cache_rate, progress=progress, copy_cache=False)
+            # Some transforms work in place: without a copy they would change the cached slice a bit more each epoch.
+            copy = bool(augment)
+            super().__init__(items, transform, cache_rate=cache_rate, progress=progress, copy_cache=copy)
         except RuntimeError as error:
             raise find_user_error(error) or error from None  # MONAI wraps what a transform raises
 
     def __getitem__(self, row: int) -> SliceBatch:
         """Return row `row` as a `SliceBatch` without its batch dimension."""
-        fields = super().__getitem__(row)
-        return SliceBatch(**{name: torch.as_tensor(fields[name]) for name in SliceBatch._fields})
+        try:
+            fields = super().__getitem__(row)
+        except RuntimeError as error:  # a slice outside the cache
+            raise find_user_error(error) or error from None
+        tensors = {name: torch.as_tensor(fields[name]) for name in SliceBatch._fields}
+        # MONAI's transforms return MetaTensors, which would slow down all that follows.
+        return SliceBatch(**{name: t.as_tensor() if isinstance(t, MetaTensor) else t for name, t in tensors.items()})
 
 
 def collate(rows: Sequence[SliceBatch]) -> SliceBatch:

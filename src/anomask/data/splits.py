@@ -15,13 +15,14 @@ def split_validation(
     Whole patients, the set of them whose size comes closest to `share` when patients are added from the smallest on.
     Where patients are unknown, or there is one only, the last contiguous block of each source (of each patient):
     neighbouring slices are nearly equal, so a random draw would put copies of training slices into validation.
+    Where some patients are known, those stay whole (a single one in training) and the other slices give blocks.
 
     Args:
         records: training normals in natural order.
         share: wanted share of validation slices, in (0, 1).
 
     Returns:
-        training records, validation records, and 'patient' or 'block'.
+        training records, validation records, and 'patient', or 'block' where blocks were cut.
 
     Raises:
         ConfigError: a share outside (0, 1).
@@ -29,13 +30,15 @@ def split_validation(
     """
     if not 0 < share < 1:
         raise ConfigError(f"data.validation_share is {share}; a number between 0 and 1 is wanted.")
-    patients = sorted({record.patient for record in records})
-    if "" not in patients and len(patients) > 1:
-        chosen = _validation_patients(records, share)
-        validation = [record for record in records if record.patient in chosen]
-        return [record for record in records if record.patient not in chosen], validation, "patient"
-    training, validation = [], []
-    grouped = sorted(records, key=lambda record: (record.patient, record.source))  # stable: natural order stays
+    known = [record for record in records if record.patient]
+    unknown = [record for record in records if not record.patient]
+    patients = {record.patient for record in known}
+    if not unknown and len(patients) == 1:
+        known, unknown = [], known
+    chosen = _validation_patients(known, share) if len(patients) > 1 else set()
+    validation = [record for record in known if record.patient in chosen]
+    training = [record for record in known if record.patient not in chosen]
+    grouped = sorted(unknown, key=lambda record: (record.patient, record.source))  # stable: natural order stays
     for _, group in groupby(grouped, key=lambda record: (record.patient, record.source)):
         block = list(group)
         cut = len(block) - round(share * len(block))
@@ -44,7 +47,7 @@ def split_validation(
     if not training or not validation:
         raise SplitError(f"{len(records)} training normals cannot be split with data.validation_share {share}: one part "
                          "would be empty. Add slices or change the share.")
-    return training, validation, "block"
+    return training, validation, "block" if unknown else "patient"
 
 
 def _validation_patients(records: Sequence[SliceRecord], share: float) -> set[str]:
