@@ -36,9 +36,11 @@ def test_all_tables_have_rows():
     assert len(ROWS) >= 28
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_every_job_of_every_row_composes(row):
-    for job in sweep_of(row):
+@pytest.mark.parametrize("row", [row for row in ROWS if row.startswith("t6")])
+def test_every_job_of_a_sweep_composes(row):
+    jobs = sweep_of(row)
+    assert len(jobs) >= 3
+    for job in jobs:
         assert settings_of(f"+ablation={row}", *job)["synthesiser"]
 
 

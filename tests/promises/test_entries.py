@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import pytest
+
 from tests.conftest import TINY
+from tests.stages.test_pipeline import fit
 
 
 def call(module, *arguments, folder, check=True):
@@ -60,9 +62,8 @@ def test_two_gloo_processes_train_both_stages(tiny_arguments, tmp_path):
 
 
 @pytest.mark.parametrize("logger", ["wandb", "tensorboard"])
-def test_loggers_get_losses_and_pictures(logger, tiny_arguments, tmp_path):
-    call("train", "stage=codebook", f"logger={logger}", *tiny_arguments, folder=tmp_path)
-    folder = tmp_path / "runs/codebook/latest"
+def test_loggers_get_losses_and_pictures(logger, tiny):
+    folder = fit(tiny("stage=codebook", f"logger={logger}")).folder
     if logger == "wandb":
         assert list(folder.glob("wandb/offline-run-*/*.wandb"))
         assert list(folder.glob("wandb/offline-run-*/files/media/images/panel*.png"))
@@ -75,8 +76,7 @@ def test_loggers_get_losses_and_pictures(logger, tiny_arguments, tmp_path):
         assert events.Tags()["images"] == ["panel"]
 
 
-def test_mixed_precision_trains(tiny_arguments, tmp_path):
-    call("train", "stage=codebook", "trainer.precision=bf16-mixed", *tiny_arguments, folder=tmp_path)
-    call("train", "stage=detector", "codebook_run=codebook", "trainer.precision=bf16-mixed", *tiny_arguments,
-         folder=tmp_path)
-    assert (tmp_path / "runs/detector/latest/threshold.json").is_file()
+def test_mixed_precision_trains(tiny):
+    codebook = fit(tiny("stage=codebook", "trainer.precision=bf16-mixed", name="codebook"))
+    common = ["stage=detector", f"codebook_run={codebook.folder}", "synthesiser=paper"]
+    assert fit(tiny(*common, "trainer.precision=bf16-mixed", name="detector")).read_threshold()["n_normals"] == 12

@@ -1,8 +1,9 @@
 """Score histograms fine enough to stand for the scores: every curve metric of millions of pixels from one pass.
 
-A float32 that is not negative orders like its own bit pattern, so cutting the pattern's low bits gives bins whose
-relative width is the same at 1e-6 and at 1, with zero in a bin of its own: no range has to be known beforehand, and
-heavy tails and piles at zero cost nothing.
+A float32 that is not negative orders like its own bit pattern, so cutting the pattern's low bits gives bins of equal
+relative width at 1e-6 and at 0.5, with zero in a bin of its own: no range has to be known beforehand, and heavy tails
+and piles at zero cost nothing. Between 0.5 and 1 the pattern of 1 - score is cut instead, so that saturated
+probabilities stay apart as well.
 """
 
 from typing import NamedTuple
@@ -13,8 +14,17 @@ from torch import Tensor
 
 from anomask.errors import DataError
 
-SHIFT = 12  # low bits cut from the pattern: a bin's relative width is 2^-11
-N_BINS = 1 << (31 - SHIFT)
+SHIFT = 11  # low bits cut from a pattern: a bin's relative width is 2^-12
+
+
+def _pattern(value: float) -> int:
+    return int(torch.tensor(value).view(torch.int32)) >> SHIFT
+
+
+_LEAST = _pattern(2.0**-40)  # smaller scores share the bin of zero
+_HALF = _pattern(0.5) - _LEAST  # bins below a score of 0.5
+_ONE = 2 * _pattern(0.5) - _pattern(2.0**-25) - _LEAST + 1  # bins below a score of 1
+N_BINS = _ONE + _pattern(2.0**40) - _pattern(1.0) + 1  # larger scores share the last bin
 
 
 def score_bins(scores: Tensor) -> Tensor:
@@ -29,12 +39,23 @@ def score_bins(scores: Tensor) -> Tensor:
             "an anomaly score is NaN, infinite or negative; finite scores >= 0 are wanted. The model has diverged: look "
             "at its losses, lower the learning rate and train again."
         )
-    return (scores + 0.0).view(torch.int32).long() >> SHIFT  # + 0.0 turns -0.0 into 0.0
+    upper = (scores >= 0.5) & (scores < 1.0)
+    folded = torch.where(upper, 1.0 - scores, scores).clamp(2.0**-40, 2.0**40)
+    bits = (folded.view(torch.int32) >> SHIFT).long() - _LEAST
+    # In the folded part a larger pattern is a lower score; both ends of each part are kept apart.
+    bits = torch.where(upper, 2 * _HALF - bits + 1, bits)
+    return torch.where(scores >= 1.0, bits + _LEAST - _pattern(1.0) + _ONE, bits)
 
 
 def bin_score(index: int) -> float:
-    """Return the lowest score of a bin."""
-    return float(torch.tensor(index << SHIFT, dtype=torch.int32).view(torch.float32))
+    """Return a score of a bin: its end nearer to 0, or to 1 for bins between 0.5 and 1."""
+    folded = _HALF < index < _ONE
+    if index >= _ONE:
+        pattern = index - _ONE + _pattern(1.0)
+    else:
+        pattern = (2 * _HALF - index + 1 if folded else index) + _LEAST
+    value = float(torch.tensor(pattern << SHIFT, dtype=torch.int32).view(torch.float32))
+    return 1.0 - value if folded else (0.0 if index == 0 else value)
 
 
 class Curve(NamedTuple):

@@ -1,0 +1,151 @@
+"""Slice-level metrics, intervals and floors against scikit-learn and cases worked by hand."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from sklearn import metrics as reference
+
+from anomask.errors import DataError
+from anomask.metrics.bootstrap import clusters_of, interval, paired_difference, resampled_weights
+from anomask.metrics.codebook_usage import CodebookUsage
+from anomask.metrics.image import (
+    auroc,
+    average_precision,
+    threshold_metrics,
+    weighted_auroc,
+    weighted_average_precision,
+    within_patient_auroc,
+)
+from anomask.metrics.trivial import nearest_normal_distance, trivial_features
+
+
+def example(n=60, seed=0, ties=True):
+    rng = np.random.default_rng(seed)
+    labels = rng.random(n) < 0.4
+    scores = rng.random(n) + 0.4 * labels
+    return (scores.round(1) if ties else scores), labels
+
+
+@pytest.mark.parametrize("ties", [True, False])
+def test_ranking_metrics_agree_with_scikit_learn(ties):
+    scores, labels = example(ties=ties)
+    assert auroc(scores, labels) == pytest.approx(reference.roc_auc_score(labels, scores))
+    assert average_precision(scores, labels) == pytest.approx(reference.average_precision_score(labels, scores))
+
+
+def test_weights_are_how_often_a_slice_counts():
+    scores, labels = example()
+    weights = np.random.default_rng(1).integers(0, 4, (5, len(scores)))
+    for row, area, ap in zip(
+        weights, weighted_auroc(scores, labels, weights), weighted_average_precision(scores, labels, weights), strict=True
+    ):
+        repeated = np.repeat(scores, row), np.repeat(labels, row)
+        assert area == pytest.approx(reference.roc_auc_score(repeated[1], repeated[0]))
+        assert ap == pytest.approx(reference.average_precision_score(repeated[1], repeated[0]))
+    assert np.isnan(weighted_auroc(scores, labels, labels[None].astype(float))).all()
+
+
+def test_figures_at_a_threshold_agree_with_scikit_learn():
+    scores, labels = example(ties=False)
+    called = scores > 0.7
+    found = threshold_metrics(scores, labels, 0.7)
+    assert found["f1"] == pytest.approx(reference.f1_score(labels, called))
+    assert found["accuracy"] == pytest.approx(reference.accuracy_score(labels, called))
+    assert found["balanced_accuracy"] == pytest.approx(reference.balanced_accuracy_score(labels, called))
+    assert found["mcc"] == pytest.approx(reference.matthews_corrcoef(labels, called))
+    assert found["sensitivity"] == pytest.approx(reference.recall_score(labels, called))
+    assert found["specificity"] == pytest.approx(reference.recall_score(~labels, ~called))
+
+
+def test_one_class_is_not_defined_and_broken_scores_are_errors():
+    assert auroc([1, 2], [True, True]) is None and average_precision([1, 2], [False, False]) is None
+    found = threshold_metrics([1.0, 2.0], [False, False], 1.5)
+    assert found["sensitivity"] is None and found["f1"] is None and found["specificity"] == 0.5
+    with pytest.raises(DataError, match="1 slice scores are NaN or infinite"):
+        auroc([1.0, float("nan")], [True, False])
+
+
+def test_within_patient_auroc_by_hand():
+    scores = [3, 1, 2, 9, 8, 5]
+    labels = [True, False, False, True, True, False]
+    patients = ["a", "a", "a", "b", "", "c"]
+    assert within_patient_auroc(scores, labels, patients) == (1.0, 1)
+    # a: 3 > 1, 3 > 2; d: 1 < 4, 4 = 4 -> (2 + 0.5) / 4
+    scores, labels = [*scores, 1, 4, 4], [*labels, True, True, False]
+    assert within_patient_auroc(scores, labels, [*patients, "d", "d", "d"]) == (pytest.approx(2.5 / 4), 2)
+    assert within_patient_auroc([1, 2], [True, False], ["a", "b"]) == (None, 0)
+
+
+def area(scores, labels):
+    return lambda weights: weighted_auroc(scores, labels, weights)
+
+
+def test_resampling_keeps_patients_whole():
+    clusters, unit = clusters_of(["a", "b", "a", "c"])
+    assert unit == "patient"
+    weights = resampled_weights(clusters, 50, np.random.default_rng(0))
+    assert (weights[:, 0] == weights[:, 2]).all()
+    assert clusters_of(["a", "", "b"])[1] == "slice"
+
+
+def test_the_interval_is_wider_by_patient_when_slices_agree():
+    rng = np.random.default_rng(0)
+    level = rng.standard_normal(20)
+    labels = np.repeat(np.arange(20) % 2 == 0, 10)
+    scores = np.repeat(level, 10) + 0.1 * rng.standard_normal(200) + 0.5 * labels
+    patients = [f"p{i // 10}" for i in range(200)]
+    wide = interval(area(scores, labels), patients, 500, np.random.default_rng(1))
+    narrow = interval(area(scores, labels), [""] * 200, 500, np.random.default_rng(1))
+    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
+    assert (wide.unit, wide.n_clusters, narrow.unit) == ("patient", 20, "slice")
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    truth = 0.7602  # of a shift of one standard deviation: Phi(1 / sqrt 2)
+    inside = 0
+    for _ in range(200):
+        labels = np.arange(80) % 2 == 0
+        scores = rng.standard_normal(80) + labels
+        found = interval(area(scores, labels), [""] * 80, 200, rng)
+        inside += found.low <= truth <= found.high
+    assert 0.88 <= inside / 200 <= 0.99
+
+
+def test_too_few_patients_give_no_interval():
+    scores, labels = example()
+    found = interval(area(scores, labels), ["a", "b", "c"] * 20, 100, np.random.default_rng(0))
+    assert found.low is None and found.n_clusters == 3
+
+
+def test_paired_difference_of_equal_runs_is_zero_and_of_unequal_ones_is_found():
+    scores, labels = example(200, ties=False)
+    same, p = paired_difference(area(scores, labels), area(scores, labels), [""] * 200, 200, np.random.default_rng(0))
+    assert (same.low, same.high, p) == (0.0, 0.0, 1.0)
+    worse = np.random.default_rng(5).random(200)
+    found, p = paired_difference(area(scores, labels), area(worse, labels), [""] * 200, 500, np.random.default_rng(0))
+    assert found.low > 0 and p < 0.05
+
+
+def test_trivial_features_by_numpy():
+    image = torch.rand(2, 1, 12, 12)
+    found = trivial_features(image)
+    for row in range(2):
+        pixels = image[row, 0].double().numpy()
+        laplacian = ndimage.laplace(pixels)[1:-1, 1:-1]
+        expected = [pixels.mean(), pixels.std(ddof=1), laplacian.std(ddof=1)]
+        np.testing.assert_allclose(found[row].numpy(), expected, rtol=1e-4)
+
+
+def test_nearest_normal_distance_by_hand():
+    normals = np.array([[0.0, 0.0, 0.0], [2.0, 2.0, 2.0]])  # mean 1, standard deviation 1
+    assert nearest_normal_distance(np.array([[0.0, 0.0, 0.0], [2.0, 2.0, 5.0]]), normals).tolist() == pytest.approx([0, 3])
+
+
+def test_codebook_usage_by_hand():
+    usage = CodebookUsage(4)
+    usage.update(torch.tensor([[[0, 3], [1, 3]]]))
+    usage.update(torch.tensor([[[0, 2], [1, 2]]]))
+    found = usage.compute()
+    assert float(found["used_share"]) == 0.5 and float(found["perplexity"]) == pytest.approx(2.0)
