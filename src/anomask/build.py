@@ -86,7 +86,14 @@ def build_stage(settings: Settings, codebook: Run | None = None) -> CodebookStag
     features = FrozenFeatureSource(vqvae, instantiate(synthesiser["salience"]))
     loss = instantiate(settings["loss"]["detector"])
     return DetectorStage(
-        detector, _build_corrupter(synthesiser, vqvae), features, loss, build_scorer(settings), optimisation, seed, settings
+        detector,
+        _build_corrupter(synthesiser, vqvae),
+        features,
+        loss,
+        build_scorer(settings),
+        optimisation,
+        seed,
+        settings,
     )
 
 
@@ -135,8 +142,8 @@ def _load_codebook(vqvae: VQVAE, settings: Settings, run: Run) -> None:
     perplexity, least = float(vqvae.quantiser.perplexity()), settings["stage"]["min_perplexity"]
     if perplexity < least:
         raise CodebookError(
-            f"the codebook of {run.folder} has collapsed: {perplexity:.1f} effective codes of {vqvae.quantiser.n_codes}, "
-            f"at least {least} are wanted (stage.min_perplexity). Train it longer or with more restarts."
+            f"the codebook of {run.folder} has collapsed: {perplexity:.1f} effective codes of "
+            f"{vqvae.quantiser.n_codes}, at least {least} are wanted (stage.min_perplexity). Train it longer or with more restarts."
         )
     log.info("codebook of %s: %.0f effective codes of %d", run.folder, perplexity, vqvae.quantiser.n_codes)
 

@@ -119,9 +119,7 @@ def choose_pictures(evaluation: Evaluation, count: int) -> dict[str, str]:
     return chosen
 
 
-def draw(
-    stage: DetectorStage, data: SliceDataModule, chosen: dict[str, str], evaluation: Evaluation
-) -> list[Picture]:
+def draw(stage: DetectorStage, data: SliceDataModule, chosen: dict[str, str], evaluation: Evaluation) -> list[Picture]:
     """Detect the chosen slices again and lay their maps over them."""
     scale = 2 * evaluation.threshold["threshold"]
     scores = {scored.name: scored.score for scored in evaluation.slices}
@@ -140,9 +138,7 @@ def draw(
     return sorted(pictures, key=lambda p: order.index(p.caption.split(": score")[0]))
 
 
-def write_results(
-    folder: Path, record: dict[str, Any], evaluation: Evaluation, pictures: list[Picture]
-) -> None:
+def write_results(folder: Path, record: dict[str, Any], evaluation: Evaluation, pictures: list[Picture]) -> None:
     """Write record.json, scores.csv, summary.md, report.html and overlays/ into `folder`."""
     for picture in pictures:
         with whole_file(folder / "overlays" / f"{picture.name}.png") as file:

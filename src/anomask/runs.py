@@ -71,8 +71,10 @@ class Run:
         try:
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises a dozen kinds for a damaged file; all mean the same to a user
-            raise RunError(f"{file} cannot be read ({type(error).__name__}): it is cut off or damaged. Use the run's "
-                           "other checkpoint (checkpoint=last or best) or train again.") from error
+            raise RunError(
+                f"{file} cannot be read ({type(error).__name__}): it is cut off or damaged. Use the run's "
+                "other checkpoint (checkpoint=last or best) or train again."
+            ) from error
         if not isinstance(checkpoint, dict) or not {"settings", "state_dict"} <= checkpoint.keys():
             raise RunError(f"{file} is not an anomask checkpoint: it has no settings beside its weights.")
         return checkpoint
@@ -90,8 +92,9 @@ class Run:
             RunError: the run has none.
         """
         if not self.threshold_file.is_file():
-            raise RunError(f"no threshold.json in {self.folder}: its training did not finish. Resume it with "
-                           f"resume={self.folder}.")
+            raise RunError(
+                f"no threshold.json in {self.folder}: its training did not finish. Resume it with resume={self.folder}."
+            )
         return json.loads(self.threshold_file.read_text(encoding="utf-8"))
 
     def keep_metrics(self) -> None:

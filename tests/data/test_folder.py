@@ -215,7 +215,9 @@ def test_a_loader_entered_in_the_middle_goes_on_where_it_was(toy_folder):
     data = module(toy_folder)
     data.setup("fit")
     loader = data.train_dataloader()
-    whole = [batch.index.tolist() for batch, _ in zip(loader, range(len(loader)), strict=False)]  # as Lightning takes them
+    whole = [
+        batch.index.tolist() for batch, _ in zip(loader, range(len(loader)), strict=False)
+    ]  # as Lightning takes them
     assert [batch.index.tolist() for batch in loader] == whole
     taken = iter(loader)
     next(taken), next(taken)

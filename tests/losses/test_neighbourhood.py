@@ -90,9 +90,9 @@ def test_the_warmup_goes_from_unweighted_to_weighted():
     generator = torch.Generator().manual_seed(0)
     image, restored = (torch.rand(2, 1, 16, 16, generator=generator) for _ in range(2))
     logits, mask = torch.randn(2, 16, generator=generator), torch.ones(2, 16, dtype=torch.bool)
-    call = lambda weight, warmup, step: NeighbourhoodLoss(0, 1, 1, weight, warmup)(
-        image, restored, logits, mask, 4, step
-    ).anomalous
+    call = lambda weight, warmup, step: (
+        NeighbourhoodLoss(0, 1, 1, weight, warmup)(image, restored, logits, mask, 4, step).anomalous
+    )
     torch.testing.assert_close(call("var", 10, 0), call("off", 0, 0))
     torch.testing.assert_close(call("var", 10, 10), call("var", 0, 0))
     torch.testing.assert_close(call("var", 10, 5), (call("off", 0, 0) + call("var", 0, 0)) / 2)

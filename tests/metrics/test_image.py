@@ -38,7 +38,10 @@ def test_weights_are_how_often_a_slice_counts():
     scores, labels = example()
     weights = np.random.default_rng(1).integers(0, 4, (5, len(scores)))
     for row, area, ap in zip(
-        weights, weighted_auroc(scores, labels, weights), weighted_average_precision(scores, labels, weights), strict=True
+        weights,
+        weighted_auroc(scores, labels, weights),
+        weighted_average_precision(scores, labels, weights),
+        strict=True,
     ):
         repeated = np.repeat(scores, row), np.repeat(labels, row)
         assert area == pytest.approx(reference.roc_auc_score(repeated[1], repeated[0]))
@@ -140,7 +143,9 @@ def test_trivial_features_by_numpy():
 
 def test_nearest_normal_distance_by_hand():
     normals = np.array([[0.0, 0.0, 0.0], [2.0, 2.0, 2.0]])  # mean 1, standard deviation 1
-    assert nearest_normal_distance(np.array([[0.0, 0.0, 0.0], [2.0, 2.0, 5.0]]), normals).tolist() == pytest.approx([0, 3])
+    assert nearest_normal_distance(np.array([[0.0, 0.0, 0.0], [2.0, 2.0, 5.0]]), normals).tolist() == pytest.approx(
+        [0, 3]
+    )
 
 
 def test_codebook_usage_by_hand():

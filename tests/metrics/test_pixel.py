@@ -132,7 +132,9 @@ def test_bad_maps_are_errors():
 
 def test_bins_keep_the_order_of_scores():
     wide = torch.rand(1000) * 10.0 ** torch.randint(-11, 11, (1000,))
-    scores = torch.cat([torch.zeros(2), wide, 1 - wide[wide < 0.5], torch.tensor([0.5, 1.0, 1 - 2.0**-24])]).sort().values
+    scores = (
+        torch.cat([torch.zeros(2), wide, 1 - wide[wide < 0.5], torch.tensor([0.5, 1.0, 1 - 2.0**-24])]).sort().values
+    )
     bins = score_bins(scores)
     assert (bins.diff() >= 0).all() and bins.max() < N_BINS and bins[0] == 0
     assert score_bins(torch.tensor([-0.0, 1e-20])).tolist() == [0, 0]

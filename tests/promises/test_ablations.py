@@ -26,7 +26,9 @@ def sweep_of(row):
 @pytest.fixture(scope="module")
 def codebook_folder(toy_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("codebook")
-    settings = settings_of(*TINY, f"data.folder={toy_folder}", f"run={folder}/runs/codebook", f"paths.runs={folder}/runs")
+    settings = settings_of(
+        *TINY, f"data.folder={toy_folder}", f"run={folder}/runs/codebook", f"paths.runs={folder}/runs"
+    )
     train(settings, run_of(settings))
     return folder / "runs/codebook"
 

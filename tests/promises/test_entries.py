@@ -11,11 +11,20 @@ from tests.stages.test_pipeline import fit
 
 
 def call(module, *arguments, folder, check=True):
-    environment = {**os.environ, "ANOMASK_RUNS": str(folder / "runs"), "ANOMASK_CACHE": str(folder / "cache"),
-                   "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    environment = {
+        **os.environ,
+        "ANOMASK_RUNS": str(folder / "runs"),
+        "ANOMASK_CACHE": str(folder / "cache"),
+        "OMP_NUM_THREADS": "1",
+        "WANDB_MODE": "offline",
+    }
     result = subprocess.run(
         [sys.executable, "-m", f"anomask.{module}", *arguments],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=280,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=280,
     )
     if check:
         assert result.returncode == 0, result.stderr[-3000:]

@@ -90,7 +90,9 @@ def test_conformal_threshold_is_the_finite_sample_quantile():
 
 def test_conformal_threshold_keeps_its_promise_on_fresh_normals():
     rng = np.random.default_rng(0)
-    kept = [np.mean(rng.exponential(size=200) <= conformal_threshold(rng.exponential(size=39), 0.9)) for _ in range(500)]
+    kept = [
+        np.mean(rng.exponential(size=200) <= conformal_threshold(rng.exponential(size=39), 0.9)) for _ in range(500)
+    ]
     assert np.mean(kept) == pytest.approx(0.9, abs=0.01)
 
 

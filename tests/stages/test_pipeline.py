@@ -7,8 +7,8 @@ import torch
 
 from anomask.build import build_data, build_stage, open_stage
 from anomask.config import EvaluateConfig
-from anomask.evaluate import evaluate
 from anomask.errors import CodebookError, ConfigError, RunError
+from anomask.evaluate import evaluate
 from anomask.runs import Run, find_run
 from anomask.stages.features import FeatureCache
 from anomask.train import train
@@ -46,15 +46,28 @@ def same(first, second):
 
 
 def evaluated(run, **changes):
-    settings = dict(run=str(run.folder), checkpoint="best", batch_size=4, pictures=4, bootstrap=50, seed=0,
-                    device="cpu", progress=False, runs="runs")
+    settings = dict(
+        run=str(run.folder),
+        checkpoint="best",
+        batch_size=4,
+        pictures=4,
+        bootstrap=50,
+        seed=0,
+        device="cpu",
+        progress=False,
+        runs="runs",
+    )
     return evaluate(EvaluateConfig(**(settings | changes)), run)
 
 
 def test_a_run_folder_holds_everything(detector, capsys):
     folder = evaluated(detector)
     assert {path.name for path in folder.iterdir()} == {
-        "record.json", "scores.csv", "summary.md", "report.html", "overlays"
+        "record.json",
+        "scores.csv",
+        "summary.md",
+        "report.html",
+        "overlays",
     }
     record = json.loads((folder / "record.json").read_text())
     assert [row["group"] for row in record["image"]] == ["all", "nodule", "opacity"]
@@ -111,8 +124,13 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(tiny, co
 def test_a_run_cut_off_and_resumed_equals_one_that_was_not(tiny, codebook, stage, monkeypatch):
     import pytorch_lightning as pl
 
-    common = [f"stage={stage}", f"codebook_run={codebook.folder}", "trainer.max_steps=6",
-              "model.classifier.dropout=0.1", "synthesiser=paper"]
+    common = [
+        f"stage={stage}",
+        f"codebook_run={codebook.folder}",
+        "trainer.max_steps=6",
+        "model.classifier.dropout=0.1",
+        "synthesiser=paper",
+    ]
     whole = fit(tiny(*common, name=f"{stage}_whole"))
     settings = tiny(*common, name=f"{stage}_cut")
 

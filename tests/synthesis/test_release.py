@@ -17,7 +17,9 @@ def tokens(batch=2, n_tokens=64, width=16):
 def test_without_defects_it_is_the_method():
     z = tokens()
     weights = dict(dimensions=4, entropy_weight=0.5, variance_weight=1.0)
-    torch.testing.assert_close(release_salience(z, **weights, **OFF), token_salience(z, **weights), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        release_salience(z, **weights, **OFF), token_salience(z, **weights), rtol=1e-3, atol=1e-3
+    )
     torch.testing.assert_close(
         leave_one_out_entropy(release_projection(z, 4, **OFF)), entropy_change(z, 4), rtol=1e-2, atol=1e-5
     )

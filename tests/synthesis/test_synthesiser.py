@@ -77,9 +77,7 @@ def test_blobs_are_connected_regions_of_several_sizes():
 def test_the_same_generator_gives_the_same_mask(name):
     features, _ = example()
     allowed = torch.ones(3, 64, dtype=torch.bool)
-    assert torch.equal(
-        LOCATIONS[name](features, allowed, 0.1, gen(5)), LOCATIONS[name](features, allowed, 0.1, gen(5))
-    )
+    assert torch.equal(LOCATIONS[name](features, allowed, 0.1, gen(5)), LOCATIONS[name](features, allowed, 0.1, gen(5)))
 
 
 @pytest.mark.parametrize("band", [(20, 0.0, 1.0), (None, 0.25, 0.75), (5, 0.1, 0.5), (3, 0.0, 1.0)])
@@ -109,8 +107,9 @@ def test_pooled_draw_follows_the_slow_loop():
     """Every image's codes come from its own pool of M * k candidates, each slot at most once."""
     features, codebook = example()
     mask = location.random(features, torch.ones(3, 64, dtype=torch.bool), 0.2, gen(1))
-    new = replacement.pooled(features.tokens, features.codes, mask, codebook, gen(2), neighbours=3, rank_min=0.0,
-                             rank_max=1.0)
+    new = replacement.pooled(
+        features.tokens, features.codes, mask, codebook, gen(2), neighbours=3, rank_min=0.0, rank_max=1.0
+    )
     for b in range(3):
         pool = []
         for n in mask[b].nonzero().flatten().tolist():

@@ -96,8 +96,9 @@ class SliceDataModule(pl.LightningDataModule):
             if test:
                 self.test_set = self._load(test, None)
             elif stage == "test":
-                raise DataError(f"no test slices in {self.folder}: test/normal and test/abnormal are both empty. Put "
-                                "slices there.")
+                raise DataError(
+                    f"no test slices in {self.folder}: test/normal and test/abnormal are both empty. Put slices there."
+                )
 
     def train_dataloader(self) -> DataLoader:
         """Training normals in a new order each epoch, this process's share of them."""
@@ -119,8 +120,10 @@ class SliceDataModule(pl.LightningDataModule):
             DataError: the folder has none, or they were not loaded yet.
         """
         if self.test_set is None:
-            raise DataError(f"no test slices of {self.folder} are loaded: call setup first, and put slices into "
-                            "test/normal and test/abnormal if there are none.")
+            raise DataError(
+                f"no test slices of {self.folder} are loaded: call setup first, and put slices into "
+                "test/normal and test/abnormal if there are none."
+            )
         return self.ordered_loader(self.test_set)
 
     def ordered_loader(self, rows: SliceDataset) -> DataLoader:

@@ -1,4 +1,4 @@
-"""What a data folder holds: one record a slice, from its folders or its manifest.csv, checked before anything is read."""
+"""What a data folder holds: one record a slice, from its folders or its manifest.csv, checked at once."""
 
 import csv
 import re
@@ -56,8 +56,10 @@ def read_folder(folder: Path) -> list[SliceRecord]:
         records, lines = _join_manifest(folder, records)
     ordered = sorted(records.values(), key=lambda record: natural_key(record.name))
     if not any(record.split == "train" and record.label == "normal" for record in ordered):
-        raise DataError(f"no normal slices to train on in {folder}/train/normal (found {len(ordered)} others). The "
-                        "method learns from normal slices alone: put them there.")
+        raise DataError(
+            f"no normal slices to train on in {folder}/train/normal (found {len(ordered)} others). The "
+            "method learns from normal slices alone: put them there."
+        )
     _check_masks(folder, ordered)
     _check_patients(ordered, lines)
     return ordered
@@ -93,15 +95,19 @@ def _join_manifest(folder: Path, records: dict[str, SliceRecord]) -> tuple[dict[
     for line, row in rows:
         name, where = row["path"], f"{file.name} line {line}"
         if name in lines:
-            raise DataError(f"{name} is listed twice in {file} (lines {lines[name]} and {line}). Keep one line a slice.")
+            raise DataError(
+                f"{name} is listed twice in {file} (lines {lines[name]} and {line}). Keep one line a slice."
+            )
         if name not in records:
             raise DataError(f"{where} lists {name}, which is not in {folder} or not in the layout {LAYOUT}.")
         lines[name] = line
         joined[name] = _merge(folder, records[name], row, where)
     missing = sorted(records.keys() - joined.keys())
     if missing:
-        raise DataError(f"{len(missing)} slices of {folder} are not in manifest.csv, the first is {missing[0]}. Add "
-                        "them, so that their patients are known, or remove the files.")
+        raise DataError(
+            f"{len(missing)} slices of {folder} are not in manifest.csv, the first is {missing[0]}. Add "
+            "them, so that their patients are known, or remove the files."
+        )
     return joined, lines
 
 
@@ -118,16 +124,19 @@ def _read_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
         raise DataError(f"{file} has columns {columns}; a column 'path' is wanted.")
     unknown = [name for name in columns if name not in COLUMNS]
     if unknown:  # a misspelt 'patient' would silently give up the split by patient
-        raise DataError(f"{file} has unknown columns {unknown}; the known ones are {', '.join(COLUMNS)}. Rename or "
-                        "remove them.")
+        raise DataError(
+            f"{file} has unknown columns {unknown}; the known ones are {', '.join(COLUMNS)}. Rename or remove them."
+        )
     return rows
 
 
 def _merge(folder: Path, record: SliceRecord, row: dict[str, str], where: str) -> SliceRecord:
     for key in ("split", "label", "disease"):
         if row.get(key) and row[key] != getattr(record, key):
-            raise DataError(f"{where} says {key} {row[key]!r}, the folder says {getattr(record, key)!r}: {record.name}. "
-                            "Move the file or correct the line.")
+            raise DataError(
+                f"{where} says {key} {row[key]!r}, the folder says {getattr(record, key)!r}: {record.name}. "
+                "Move the file or correct the line."
+            )
     record = replace(record, patient=row.get("patient") or "", source=row.get("source") or "")
     for key in ("mask", "lung_mask"):
         if row.get(key):
@@ -143,8 +152,10 @@ def _check_masks(folder: Path, records: list[SliceRecord]) -> None:
         for path in filter(None, (record.mask, record.lung_mask)):
             other = used.setdefault(path, record)
             if other is not record:
-                raise DataError(f"{path} is the mask of {other.name} and of {record.name}. One mask belongs to one "
-                                "slice: use masks/<disease>/ and masks/normal/ where names repeat.")
+                raise DataError(
+                    f"{path} is the mask of {other.name} and of {record.name}. One mask belongs to one "
+                    "slice: use masks/<disease>/ and masks/normal/ where names repeat."
+                )
     for kind in MASK_FOLDERS:
         for split in ("train", "test"):
             for path in sorted((folder / split / kind).rglob("*.png")):
@@ -180,5 +191,7 @@ def check_duplicates(records: Sequence[SliceRecord], hashes: Sequence[str]) -> N
         other = first.setdefault(content, record)
         if other is not record:
             kind = DataError if other.split == record.split else SplitError
-            raise kind(f"{other.name} and {record.name} are the same image. A slice may be in a data folder once: "
-                       "remove one of them.")
+            raise kind(
+                f"{other.name} and {record.name} are the same image. A slice may be in a data folder once: "
+                "remove one of them."
+            )

@@ -28,8 +28,10 @@ def read_slice(path: Path) -> np.ndarray:
     image = _decode(path)
     if image.mode != "L":
         kind = {"RGB": "RGB", "RGBA": "RGBA", "I;16": "16-bit grey", "I": "16-bit grey", "P": "palette"}
-        raise DataError(f"{path} is {kind.get(image.mode, image.mode)}; an 8-bit grey PNG is wanted. Window it and save "
-                        "it as 8-bit grey (Pillow: image.convert('L') for RGB that is grey already).")
+        raise DataError(
+            f"{path} is {kind.get(image.mode, image.mode)}; an 8-bit grey PNG is wanted. Window it and save "
+            "it as 8-bit grey (Pillow: image.convert('L') for RGB that is grey already)."
+        )
     return np.asarray(image)
 
 
@@ -45,8 +47,10 @@ def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
     """
     values = np.asarray(_decode(path).convert("L"))
     if values.shape != shape:
-        raise DataError(f"{path} is {values.shape[1]}x{values.shape[0]} pixels, its slice {shape[1]}x{shape[0]}. A mask "
-                        "must have its slice's size.")
+        raise DataError(
+            f"{path} is {values.shape[1]}x{values.shape[0]} pixels, its slice {shape[1]}x{shape[0]}. A mask "
+            "must have its slice's size."
+        )
     found = set(np.unique(values).tolist())
     if not (found <= {0, 255} or found <= {0, 1}):
         raise DataError(f"{path} has values {sorted(found)[:6]}...; a mask has 0 and 255 alone. Threshold it.")
@@ -123,8 +127,10 @@ class LoadSlice(Transform):
         image = resize(to_square(pixels / 255.0, pixels.min() / 255.0), self.size).clamp(0.0, 1.0)
         mask = self._mask(record.mask, pixels.shape)
         if record.label == "normal" and bool(mask.any()):
-            raise DataError(f"{record.mask} marks a lesion on the normal slice {record.name}. Move the slice to "
-                            "abnormal or remove the mask.")
+            raise DataError(
+                f"{record.mask} marks a lesion on the normal slice {record.name}. Move the slice to "
+                "abnormal or remove the mask."
+            )
         if record.lung_mask is not None:
             lung = self._mask(record.lung_mask, pixels.shape)
         elif self.lung_masks == "estimate":

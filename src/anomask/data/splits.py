@@ -7,9 +7,7 @@ from anomask.data.manifest import SliceRecord
 from anomask.errors import ConfigError, SplitError
 
 
-def split_validation(
-    records: Sequence[SliceRecord], share: float
-) -> tuple[list[SliceRecord], list[SliceRecord], str]:
+def split_validation(records: Sequence[SliceRecord], share: float) -> tuple[list[SliceRecord], list[SliceRecord], str]:
     """Split training normals into a training and a validation part.
 
     Whole patients, the set of them whose size comes closest to `share` when patients are added from the smallest on.
@@ -45,8 +43,10 @@ def split_validation(
         training += block[:cut]
         validation += block[cut:]
     if not training or not validation:
-        raise SplitError(f"{len(records)} training normals cannot be split with data.validation_share {share}: one part "
-                         "would be empty. Add slices or change the share.")
+        raise SplitError(
+            f"{len(records)} training normals cannot be split with data.validation_share {share}: one part "
+            "would be empty. Add slices or change the share."
+        )
     return training, validation, "block" if unknown else "patient"
 
 

@@ -36,8 +36,8 @@ def score_bins(scores: Tensor) -> Tensor:
     scores = scores.float().contiguous()
     if not bool(torch.isfinite(scores).all()) or bool((scores < 0).any()):
         raise DataError(
-            "an anomaly score is NaN, infinite or negative; finite scores >= 0 are wanted. The model has diverged: look "
-            "at its losses, lower the learning rate and train again."
+            "an anomaly score is NaN, infinite or negative; finite scores >= 0 are wanted. The model has diverged: "
+            "look at its losses, lower the learning rate and train again."
         )
     upper = (scores >= 0.5) & (scores < 1.0)
     folded = torch.where(upper, 1.0 - scores, scores).clamp(2.0**-40, 2.0**40)

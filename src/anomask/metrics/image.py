@@ -10,7 +10,9 @@ from anomask.errors import DataError
 def check_scores(scores: np.ndarray) -> None:
     """Raise a DataError unless every score is finite."""
     if not np.isfinite(scores).all():
-        raise DataError(f"{int((~np.isfinite(scores)).sum())} slice scores are NaN or infinite; finite scores are wanted.")
+        raise DataError(
+            f"{int((~np.isfinite(scores)).sum())} slice scores are NaN or infinite; finite scores are wanted."
+        )
 
 
 def weighted_auroc(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -44,9 +44,7 @@ class TokenClassifier(nn.Module):
             self.positions = nn.Parameter(torch.randn(1, n_tokens, width) * 0.02)
         else:
             self.register_buffer("positions", sincos_positions(n_tokens, width)[None])
-        self.blocks = nn.Sequential(
-            *(Block(width, heads, head_width, dropout, mlp, mlp_ratio) for _ in range(depth))
-        )
+        self.blocks = nn.Sequential(*(Block(width, heads, head_width, dropout, mlp, mlp_ratio) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, 1)
 

@@ -1,5 +1,7 @@
 """Decoders G and G': a grid of tokens [B, C, h, w] becomes a slice [B, 1, S, S] in [0, 1]."""
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from anomask.models.blocks import ResidualBlock, conv_norm
@@ -18,7 +20,11 @@ class UpsamplingDecoder(nn.Module):
         self.stride = 2 ** len(channels)
         layers: list[nn.Module] = []
         for before, after in zip([width, *channels], channels, strict=False):
-            layers += [nn.Upsample(scale_factor=2), conv_norm(before, after, kernel=3), conv_norm(after, after, kernel=3)]
+            layers += [
+                nn.Upsample(scale_factor=2),
+                conv_norm(before, after, kernel=3),
+                conv_norm(after, after, kernel=3),
+            ]
         self.body = nn.Sequential(*layers)
         self.head = nn.Conv2d(channels[-1], 1, 1)
 
@@ -42,7 +48,7 @@ class SubpixelDecoder(nn.Module):
         self.stride = head_stride * 2 ** (len(channels) - 1)
         layers: list[nn.Module] = [conv_norm(width, channels[0], kernel=3)]
         layers += [ResidualBlock(channels[0]) for _ in range(blocks)]
-        for before, after in zip(channels, channels[1:], strict=False):
+        for before, after in pairwise(channels):
             layers += [nn.Upsample(scale_factor=2), conv_norm(before, after, kernel=3)]
             layers += [ResidualBlock(after) for _ in range(blocks)]
         self.body = nn.Sequential(*layers)

@@ -1,5 +1,6 @@
 """Encoders E: a slice [B, 1, S, S] becomes a grid of features [B, C, S / stride, S / stride]."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ class PatchEncoder(nn.Module):
         # One pixel of overlap on each side: without it the patches' borders show in the restoration.
         self.stem = nn.Conv2d(1, channels[0], stem_stride + 2, stem_stride, padding=1)
         layers: list[nn.Module] = [ResidualBlock(channels[0]) for _ in range(blocks)]
-        for before, after in zip(channels, channels[1:], strict=False):
+        for before, after in pairwise(channels):
             layers.append(conv_norm(before, after, kernel=3, stride=2))
             layers.extend(ResidualBlock(after) for _ in range(blocks))
         self.blocks = nn.Sequential(*layers)

@@ -15,7 +15,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Lay out a Markdown table with aligned columns."""
     widths = [max(len(str(row[column])) for row in (header, *rows)) for column in range(len(header))]
     lines = [header, ["-" * width for width in widths], *rows]
-    return "\n".join("| " + " | ".join(str(c).ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(str(c).ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines
+    )
 
 
 def detection_table(record: dict[str, Any]) -> str:
@@ -37,8 +39,17 @@ def detection_table(record: dict[str, Any]) -> str:
                 number(row["specificity"]),
             ]
         )
-    header = ["disease", "abnormal / normal", "AUROC", "95 % interval", "trivial floor", "within patient", "AP",
-              "sensitivity", "specificity"]
+    header = [
+        "disease",
+        "abnormal / normal",
+        "AUROC",
+        "95 % interval",
+        "trivial floor",
+        "within patient",
+        "AP",
+        "sensitivity",
+        "specificity",
+    ]
     return table(header, rows)
 
 

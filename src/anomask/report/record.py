@@ -8,8 +8,8 @@ import numpy as np
 
 from anomask.metrics.bootstrap import interval
 from anomask.metrics.image import (
-    average_precision,
     auroc,
+    average_precision,
     threshold_metrics,
     weighted_auroc,
     within_patient_auroc,

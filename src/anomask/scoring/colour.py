@@ -4,9 +4,7 @@ import torch
 from torch import Tensor
 
 # Black, violet, red, orange, pale yellow: dark to light, so that it also reads in grey.
-_STOPS = torch.tensor(
-    [[0.0, 0.0, 0.0], [0.34, 0.06, 0.43], [0.73, 0.21, 0.33], [0.98, 0.56, 0.04], [0.99, 1.0, 0.64]]
-)
+_STOPS = torch.tensor([[0.0, 0.0, 0.0], [0.34, 0.06, 0.43], [0.73, 0.21, 0.33], [0.98, 0.56, 0.04], [0.99, 1.0, 0.64]])
 
 
 def heat(values: Tensor) -> Tensor:

@@ -63,7 +63,9 @@ class DetectorStage(pl.LightningModule):
         restored = self.detector.restore(corrupted.quantised)
         stride = self.detector.vqvae.stride
         losses = self.loss(batch.image, restored, logits, corrupted.mask, stride, self.global_step)
-        self.log_dict({f"train/{name}": value for name, value in zip(("loss", *losses._fields[1:]), losses, strict=True)})
+        self.log_dict(
+            {f"train/{name}": value for name, value in zip(("loss", *losses._fields[1:]), losses, strict=True)}
+        )
         return losses.total
 
     def on_validation_epoch_start(self) -> None:

@@ -112,9 +112,9 @@ class FeatureCache:
                 self.arrays[name] = np.empty(shape, dtype)
             else:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                shape = None if mode == "r" else shape
                 file = str(self.folder / f"{name}.npy")
-                self.arrays[name] = np.lib.format.open_memmap(file, mode, dtype, shape)
+                wanted = None if mode == "r" else shape
+                self.arrays[name] = np.lib.format.open_memmap(file, mode, dtype, wanted)
 
 
 def cache_key(vqvae: VQVAE, salience_settings: dict, slice_hashes: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Where to corrupt: each function picks tokens of every image; a new one needs a YAML file in conf/synthesiser/location.
+"""Where to corrupt: each function picks tokens; a new one needs a YAML file in conf/synthesiser/location.
 
 All share the signature ``(features, allowed, share, generator) -> mask``: `features` is a `FrozenFeatures`, `allowed`
 [B, N] bool bounds the choice (a lung mask, say), `share` is r, and the mask is [B, N] bool with

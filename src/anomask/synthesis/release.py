@@ -1,4 +1,4 @@
-"""What the authors' released code does where it departs from the method; for the table "release against corrected" alone.
+"""What the authors' released code does where it departs from the method; for the table T7 alone.
 
 Identifiers D1 ... D9 are those of the method's specification. Nothing outside `synthesiser=release`, `loss=release` and
 the ablations of that table imports this module's functions; the default path has none of this behaviour.
@@ -45,7 +45,7 @@ def release_salience(
     view_projection: bool,
     centre: bool,
 ) -> Tensor:
-    """Return the release's salience [B, N] >= 0; switches as in `release_projection`, the rest as in `token_salience`."""
+    """Return the release's salience [B, N] >= 0; see `release_projection` and `token_salience`."""
     tokens = tokens.float()
     projected = release_projection(tokens, dimensions, reshape_eigenvectors, view_projection, centre)
     entropy = per_image_minmax(leave_one_out_entropy(projected))

@@ -1,0 +1,79 @@
+"""Painted opacities: where they may be, what they may do, and that they follow their generator."""
+
+import pytest
+import torch
+
+from anomask.synthesis.opacity import OpacityPainter, smooth_noise
+
+SETTINGS = dict(
+    image_share=0.5,
+    scales_px=(4.0, 24.0),
+    coverage=(0.02, 0.4),
+    strength=(0.2, 1.0),
+    target=(0.6, 0.9),
+    texture=0.3,
+    edge=0.5,
+    least_rise=0.03,
+)
+
+
+def example(batch=16, size=64):
+    generator = torch.Generator().manual_seed(0)
+    lung = torch.zeros(batch, 1, size, size, dtype=torch.bool)
+    lung[..., 16:48, 8:56] = True
+    image = torch.where(lung, 0.2, 0.8) + 0.05 * torch.rand(batch, 1, size, size, generator=generator)
+    return image, lung
+
+
+def paint(seed=1, **changes):
+    image, lung = example()
+    painter = OpacityPainter(**(SETTINGS | changes))
+    return image, lung, painter(image, lung, torch.Generator().manual_seed(seed))
+
+
+def test_opacities_stay_inside_the_lung_and_only_add_density():
+    image, lung, painted = paint()
+    rise = painted.image - image
+    assert rise.min() >= 0 and rise[~lung].abs().max() == 0
+    assert torch.equal(painted.mask, rise > 0.03)
+    assert painted.image.max() <= 1.0
+
+
+def test_only_chosen_images_change():
+    image, _, painted = paint()
+    changed = (painted.image != image).flatten(1).any(1)
+    assert torch.equal(changed, painted.chosen) and 0 < painted.chosen.sum() < 16
+    assert paint(image_share=1.0)[2].chosen.all() and not paint(image_share=0.0)[2].mask.any()
+
+
+def test_coverage_bounds_the_painted_share_of_the_lung():
+    _, lung, painted = paint(image_share=1.0, coverage=(0.1, 0.1), strength=(1.0, 1.0), texture=0.0)
+    share = (painted.mask & lung).flatten(1).sum(1) / lung.flatten(1).sum(1)
+    assert share.min() > 0.03 and share.max() <= 0.11
+
+
+def test_sizes_vary_between_images():
+    _, _, painted = paint(image_share=1.0)
+    sizes = painted.mask.flatten(1).sum(1)
+    assert sizes.max() > 3 * sizes[sizes > 0].min()
+
+
+def test_the_generator_decides():
+    assert torch.equal(paint(3)[2].image, paint(3)[2].image)
+    assert not torch.equal(paint(3)[2].image, paint(4)[2].image)
+
+
+def test_no_lung_no_opacity():
+    image, lung = example()
+    painted = OpacityPainter(**SETTINGS)(image, torch.zeros_like(lung), torch.Generator().manual_seed(0))
+    assert torch.equal(painted.image, image)
+
+
+@pytest.mark.parametrize("scale", [2.0, 8.0, 32.0])
+def test_noise_has_unit_variance_and_the_wanted_smoothness(scale):
+    like = torch.zeros(8, 1, 64, 64)
+    noise = smooth_noise(like, torch.full((8, 1, 1, 1), scale), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(noise.std((2, 3)), torch.ones(8, 1), rtol=1e-3, atol=1e-3)
+    neighbour = (noise[..., 1:] * noise[..., :-1]).mean()
+    rough = smooth_noise(like, torch.full((8, 1, 1, 1), 0.1), torch.Generator().manual_seed(0))
+    assert neighbour > (rough[..., 1:] * rough[..., :-1]).mean() + 0.1
