@@ -54,7 +54,7 @@ def main():
     before, start = peak_mb(), time.perf_counter()
     exact = float(binary_auroc(maps, mask.long()))
     print(
-        f"torchmetrics exact AUROC on {a.exact} slices: {time.perf_counter() - start:.1f} s, +{peak_mb() - before:.0f} MB"
+        f"torchmetrics exact AUROC, {a.exact} slices: {time.perf_counter() - start:.1f} s, +{peak_mb() - before:.0f} MB"
     )
     small = PixelMetrics()
     start = time.perf_counter()

@@ -143,7 +143,8 @@ def _load_codebook(vqvae: VQVAE, settings: Settings, run: Run) -> None:
     if perplexity < least:
         raise CodebookError(
             f"the codebook of {run.folder} has collapsed: {perplexity:.1f} effective codes of "
-            f"{vqvae.quantiser.n_codes}, at least {least} are wanted (stage.min_perplexity). Train it longer or with more restarts."
+            f"{vqvae.quantiser.n_codes}, at least {least} are wanted (stage.min_perplexity). Train it "
+            "longer or with more restarts."
         )
     log.info("codebook of %s: %.0f effective codes of %d", run.folder, perplexity, vqvae.quantiser.n_codes)
 

@@ -13,6 +13,7 @@ import hydra
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning.utilities import move_data_to_device
+from torch import Tensor
 from tqdm import tqdm
 
 from anomask.build import build_data, open_stage
@@ -20,8 +21,8 @@ from anomask.config import CONF_FOLDER, EvaluateConfig, register
 from anomask.data.datamodule import SliceDataModule
 from anomask.entry import user_errors
 from anomask.files import whole_file, write_json, write_text
-from anomask.metrics.pixel import PixelMetrics
 from anomask.metrics.trivial import trivial_features
+from anomask.report.localisation import ANOMALY_MAP, PixelTally
 from anomask.report.markdown import summary
 from anomask.report.page import Picture, page, png_bytes, to_pixels
 from anomask.report.record import Evaluation, ScoredSlice, build_record
@@ -37,42 +38,14 @@ register()
 FLOOR_SIGMA = 2.0  # pixels; the smoothed-intensity floor
 
 
-class PixelTally:
-    """Pixel metrics of several maps, diseases and regions at once."""
-
-    def __init__(self) -> None:
-        self.metrics: dict[tuple[str, str, str], PixelMetrics] = {}
-
-    def update(self, batch: SliceBatch, detection: Detection, diseases: list[str], stage: DetectorStage) -> None:
-        """Add the abnormal slices of a batch that have a lesion mask."""
-        image = batch.image
-        maps = {
-            "anomaly map": detection.anomaly_map,
-            "residual": stage.scorer.anomaly_map.residual_map(image, detection.restoration),
-            "probability": stage.scorer.anomaly_map.probability_map(detection.probability, image.shape[-1]),
-            "smoothed intensity": smooth(image, FLOOR_SIGMA),
-        }
-        for row, disease in enumerate(diseases):
-            if not disease or not bool(batch.has_mask[row]):
-                continue
-            for name, values in maps.items():
-                for group in ("all", disease) if name == "anomaly map" else ("all",):
-                    self._add(group, "slice", name, values[row], batch.mask[row], None)
-                    if bool(batch.has_lung_mask[row]):
-                        self._add(group, "lung", name, values[row], batch.mask[row], batch.lung_mask[row])
-
-    def _add(
-        self, group: str, region: str, name: str, values: torch.Tensor, mask: torch.Tensor, lung: torch.Tensor | None
-    ) -> None:
-        metric = self.metrics.setdefault((group, region, name), PixelMetrics())
-        metric.update(values[None], mask[None], None if lung is None else lung[None])
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one plain row a group, region and map."""
-        return [
-            {"group": group, "region": region, "map": name, **metric.counts(), **metric.compute()}
-            for (group, region, name), metric in sorted(self.metrics.items(), key=lambda item: item[0])
-        ]
+def maps_of(stage: DetectorStage, image: Tensor, detection: Detection) -> dict[str, Tensor]:
+    """Return the anomaly map, its two factors and the smoothed-intensity floor, each [B, 1, S, S]."""
+    return {
+        ANOMALY_MAP: detection.anomaly_map,
+        "residual": stage.scorer.anomaly_map.residual_map(image, detection.restoration),
+        "probability": stage.scorer.anomaly_map.probability_map(detection.probability, image.shape[-1]),
+        "smoothed intensity": smooth(image, FLOOR_SIGMA),
+    }
 
 
 def detections(
@@ -90,7 +63,7 @@ def score(stage: DetectorStage, data: SliceDataModule, threshold: dict[str, Any]
     tally, slices = PixelTally(), []
     for batch, found, rows in detections(stage, data, progress):
         records = [data.test_set.records[row] for row in rows]
-        tally.update(batch, found, [record.disease for record in records], stage)
+        tally.update(batch, maps_of(stage, batch.image, found), [record.disease for record in records])
         features = trivial_features(batch.image).tolist()
         for record, value, trivial in zip(records, found.score.tolist(), features, strict=True):
             slices.append(ScoredSlice(record.name, record.patient, record.disease, value, tuple(trivial)))

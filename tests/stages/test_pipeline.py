@@ -230,3 +230,12 @@ def test_a_batch_that_does_not_divide_is_an_error(tiny):
 def test_an_image_size_that_the_stride_does_not_divide_is_an_error(tiny):
     with pytest.raises(ConfigError, match="image size 36 is not a multiple of the encoder's stride 8"):
         build_stage(tiny("data.size=36"))
+
+
+@pytest.mark.parametrize("stage", ["codebook", "detector"])
+def test_a_loss_that_is_not_finite_stops_the_training(tiny, codebook, stage):
+    with pytest.raises(RunError, match="the training loss is nan at step"):
+        fit(tiny(f"stage={stage}", f"codebook_run={codebook.folder}", f"loss.{stage}.{WEIGHT[stage]}=nan"))
+
+
+WEIGHT = {"codebook": "commitment", "detector": "normal"}

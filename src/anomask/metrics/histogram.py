@@ -50,10 +50,8 @@ def score_bins(scores: Tensor) -> Tensor:
 def bin_score(index: int) -> float:
     """Return a score of a bin: its end nearer to 0, or to 1 for bins between 0.5 and 1."""
     folded = _HALF < index < _ONE
-    if index >= _ONE:
-        pattern = index - _ONE + _pattern(1.0)
-    else:
-        pattern = (2 * _HALF - index + 1 if folded else index) + _LEAST
+    below_one = (2 * _HALF - index + 1 if folded else index) + _LEAST
+    pattern = below_one if index < _ONE else index - _ONE + _pattern(1.0)
     value = float(torch.tensor(pattern << SHIFT, dtype=torch.int32).view(torch.float32))
     return 1.0 - value if folded else (0.0 if index == 0 else value)
 

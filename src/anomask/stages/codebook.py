@@ -10,7 +10,7 @@ from anomask.losses.codebook import CodebookLoss
 from anomask.metrics.codebook_usage import CodebookUsage
 from anomask.models.vqvae import VQVAE
 from anomask.scoring.colour import grey, heat
-from anomask.stages.optimisation import Optimisation
+from anomask.stages.optimisation import Optimisation, require_finite
 from anomask.stages.seeding import step_generator
 from anomask.types import SliceBatch
 
@@ -57,7 +57,7 @@ class CodebookStage(pl.LightningModule):
                 "codebook/restarted_share": restarted,
             }
         )
-        return losses.total
+        return require_finite(losses.total, self.global_step)
 
     def on_train_epoch_end(self) -> None:
         """Log how much of the codebook the epoch used."""

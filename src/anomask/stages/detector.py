@@ -15,7 +15,7 @@ from anomask.scoring.repair import repair_tokens
 from anomask.scoring.scorer import Scorer
 from anomask.stages.corruption import Corrupted, Corrupter
 from anomask.stages.features import FeatureCache, FrozenFeatureSource
-from anomask.stages.optimisation import Optimisation
+from anomask.stages.optimisation import Optimisation, require_finite
 from anomask.stages.seeding import step_generator, step_seed
 from anomask.types import Detection, SliceBatch
 
@@ -66,7 +66,7 @@ class DetectorStage(pl.LightningModule):
         self.log_dict(
             {f"train/{name}": value for name, value in zip(("loss", *losses._fields[1:]), losses, strict=True)}
         )
-        return losses.total
+        return require_finite(losses.total, self.global_step)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the scores of the last validation."""

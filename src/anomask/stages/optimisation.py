@@ -4,11 +4,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from anomask.errors import ConfigError
+from anomask.errors import ConfigError, RunError
 
 SCHEDULES = ("constant", "cosine")
 
@@ -53,3 +54,17 @@ class Optimisation:
             return warm
         progress = min(1.0, max(0, step - self.warmup_steps) / max(1, total_steps - self.warmup_steps))
         return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def require_finite(loss: Tensor, step: int) -> Tensor:
+    """Return the loss, or stop the training where it is NaN or infinite: its weights would be lost for good.
+
+    Raises:
+        RunError: the loss is not finite.
+    """
+    if not bool(torch.isfinite(loss)):
+        raise RunError(
+            f"the training loss is {float(loss.detach())} at step {step}; a finite one is wanted. Lower "
+            "stage.optimisation.optimiser.lr or train in trainer.precision=32-true; checkpoints/last.ckpt is from before."
+        )
+    return loss
