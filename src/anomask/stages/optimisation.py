@@ -65,6 +65,6 @@ def require_finite(loss: Tensor, step: int) -> Tensor:
     if not bool(torch.isfinite(loss)):
         raise RunError(
             f"the training loss is {float(loss.detach())} at step {step}; a finite one is wanted. Lower "
-            "stage.optimisation.optimiser.lr or train in trainer.precision=32-true; checkpoints/last.ckpt is from before."
+            "stage.optimisation.optimiser.lr or train in trainer.precision=32-true; checkpoints/last.ckpt is older."
         )
     return loss
