@@ -7,7 +7,12 @@ the ablations of that table imports this module's functions; the default path ha
 import torch
 from torch import Tensor
 
-from anomask.synthesis.salience import channel_variance, leave_one_out_entropy, per_image_minmax
+from anomask.synthesis.salience import (
+    channel_variance,
+    leave_one_out_entropy,
+    orthogonal_columns,
+    per_image_minmax,
+)
 
 
 def release_projection(
@@ -48,7 +53,7 @@ def release_salience(
     """Return the release's salience [B, N] >= 0; see `release_projection` and `token_salience`."""
     tokens = tokens.float()
     projected = release_projection(tokens, dimensions, reshape_eigenvectors, view_projection, centre)
-    entropy = per_image_minmax(leave_one_out_entropy(projected))
+    entropy = per_image_minmax(leave_one_out_entropy(orthogonal_columns(projected)))
     return entropy_weight * entropy + variance_weight * per_image_minmax(channel_variance(tokens))
 
 

@@ -35,6 +35,7 @@ class Synthesiser:
         mask = self.location(features, allowed, self.share, generator)
         codes = self.draw(features.tokens, features.codes, mask, codebook, generator)
         # With residual depth > 1 the finer levels stay; with depth 1 their part is exactly zero.
-        finer = features.quantised - codebook[features.codes]
-        tokens = torch.where(mask[..., None], codebook[codes] + finer, features.quantised)
+        finer = features.quantised[mask] - codebook[features.codes[mask]]
+        tokens = features.quantised.clone()
+        tokens[mask] = codebook[codes[mask]] + finer
         return Corruption(tokens, mask)
