@@ -99,7 +99,7 @@ def build_stage(settings: Settings, codebook: Run | None = None) -> CodebookStag
 
 def build_scorer(settings: Settings) -> Scorer:
     """Build map and score."""
-    scoring = {name: value for name, value in settings["scoring"].items() if name != "specificity"}
+    scoring = {name: value for name, value in settings["scoring"].items() if "specificity" not in name}
     return Scorer(**{name: instantiate(value) if isinstance(value, dict) else value for name, value in scoring.items()})
 
 

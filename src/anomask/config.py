@@ -57,6 +57,7 @@ class ScoringConfig:
     repair_rounds: int = MISSING
     mirror: bool = MISSING
     specificity: float = MISSING
+    pixel_specificity: float = MISSING
 
 
 @dataclass
@@ -114,8 +115,23 @@ class EvaluateConfig:
     pictures: int = MISSING
     bootstrap: int = MISSING
     seed: int = MISSING
+    maps: bool = MISSING
+    wandb: str = MISSING
+    wandb_project: str = MISSING
     device: str = MISSING
     progress: bool = MISSING
+
+
+@dataclass
+class CompareConfig:
+    """One comparison of two evaluations; `conf/compare.yaml`."""
+
+    first: str = MISSING
+    second: str = MISSING
+    runs: str = MISSING
+    name: str | None = None
+    bootstrap: int = MISSING
+    seed: int = MISSING
 
 
 def register() -> None:
@@ -123,6 +139,7 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     store.store(name="evaluate_schema", node=EvaluateConfig)
+    store.store(name="compare_schema", node=CompareConfig)
     OmegaConf.register_new_resolver("first_set", lambda *values: next(v for v in values if v), replace=True)
 
 

@@ -1,10 +1,9 @@
 """Evaluate a trained detector: open its run folder, score a test set once, write the result record."""
 
-import csv
-import io
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,31 +19,33 @@ from anomask.build import build_data, open_stage
 from anomask.config import CONF_FOLDER, EvaluateConfig, register
 from anomask.data.datamodule import SliceDataModule
 from anomask.entry import user_errors
-from anomask.files import whole_file, write_json, write_text
-from anomask.metrics.trivial import trivial_features
+from anomask.errors import ConfigError
+from anomask.metrics.bootstrap import clusters_of
+from anomask.metrics.trivial import PixelFloors, trivial_features
+from anomask.report.choice import choose_pictures
+from anomask.report.files import write_map, write_results
 from anomask.report.localisation import ANOMALY_MAP, PixelTally
 from anomask.report.markdown import summary
-from anomask.report.page import Picture, page, png_bytes, to_pixels
+from anomask.report.page import Picture, to_pixels
 from anomask.report.record import Evaluation, ScoredSlice, build_record
 from anomask.runs import Run, find_run
-from anomask.scoring.anomaly_map import smooth
 from anomask.scoring.colour import grey, heat, outline, overlay, paint
 from anomask.stages.detector import DetectorStage
+from anomask.tracking import log_evaluation
 from anomask.types import Detection, SliceBatch
 
 log = logging.getLogger(__name__)
 register()
 
-FLOOR_SIGMA = 2.0  # pixels; the smoothed-intensity floor
+TRACKING = ("off", "offline", "online")
 
 
 def maps_of(stage: DetectorStage, image: Tensor, detection: Detection) -> dict[str, Tensor]:
-    """Return the anomaly map, its two factors and the smoothed-intensity floor, each [B, 1, S, S]."""
+    """Return the anomaly map and its two factors, each [B, 1, S, S]."""
     return {
         ANOMALY_MAP: detection.anomaly_map,
         "residual": stage.scorer.anomaly_map.residual_map(image, detection.restoration),
         "probability": stage.scorer.anomaly_map.probability_map(detection.probability, image.shape[-1]),
-        "smoothed intensity": smooth(image, FLOOR_SIGMA),
     }
 
 
@@ -58,38 +59,36 @@ def detections(
         yield batch, move_data_to_device(found, torch.device("cpu")), batch.index.tolist()
 
 
-def score(stage: DetectorStage, data: SliceDataModule, threshold: dict[str, Any], progress: bool) -> Evaluation:
-    """Score every test slice once."""
-    tally, slices = PixelTally(), []
-    for batch, found, rows in detections(stage, data, progress):
-        records = [data.test_set.records[row] for row in rows]
-        tally.update(batch, maps_of(stage, batch.image, found), [record.disease for record in records])
-        features = trivial_features(batch.image).tolist()
-        for record, value, trivial in zip(records, found.score.tolist(), features, strict=True):
-            slices.append(ScoredSlice(record.name, record.patient, record.disease, value, tuple(trivial)))
-    normals = [trivial_features(batch.image) for batch in data.ordered_loader(data.train_set)]
-    return Evaluation(slices, torch.cat(normals).numpy(), tally.rows(), threshold)
+def score(
+    stage: DetectorStage, data: SliceDataModule, threshold: dict[str, Any], maps_folder: Path | None, progress: bool
+) -> Evaluation:
+    """Score every test slice once.
 
-
-def choose_pictures(evaluation: Evaluation, count: int) -> dict[str, str]:
-    """Choose slices worth a look: the worst misses and false alarms, then slices of each disease by turns.
-
-    Returns:
-        name -> why it was chosen
+    Args:
+        stage: the detector.
+        data: where the test slices come from; the floors are fixed on its training normals.
+        threshold: of the run, from validation normals.
+        maps_folder: where the maps go as 16-bit PNG, or None.
+        progress: whether to show a progress bar.
     """
-    ranked = sorted(evaluation.slices, key=lambda scored: scored.score)
-    chosen: dict[str, str] = {}
-    for scored in [s for s in ranked if s.disease][: count // 4]:
-        chosen[scored.name] = "lowest score of the abnormal slices"
-    for scored in [s for s in ranked if not s.disease][::-1][: count // 4]:
-        chosen[scored.name] = "highest score of the normal slices"
-    diseases = sorted({s.disease for s in ranked})
-    queues = {disease: [s for s in ranked if s.disease == disease and s.name not in chosen] for disease in diseases}
-    while len(chosen) < count and any(queues.values()):
-        for disease, queue in queues.items():
-            if queue and len(chosen) < count:
-                chosen[queue.pop(len(queue) // 2).name] = "median score of " + (disease or "normal")
-    return chosen
+    normals = [batch.image for batch in data.ordered_loader(data.train_set)]
+    floors = PixelFloors(normals)
+    normal_features = torch.cat([trivial_features(image) for image in normals]).numpy()
+    records = data.test_set.records
+    unit = clusters_of([record.patient for record in records])[1]
+    tally, slices = PixelTally(threshold.get("pixel", {}).get("threshold"), unit), []
+    for batch, found, rows in detections(stage, data, progress):
+        own = [records[row] for row in rows]
+        maps = maps_of(stage, batch.image, found) | floors(batch.image)
+        about = ([getattr(record, field) for record in own] for field in ("name", "patient", "disease"))
+        tally.update(batch, maps, *about)
+        features = trivial_features(batch.image).tolist()
+        for record, value, trivial in zip(own, found.score.tolist(), features, strict=True):
+            slices.append(ScoredSlice(record.name, record.patient, record.disease, value, tuple(trivial)))
+        if maps_folder is not None:
+            for record, anomaly_map in zip(own, found.anomaly_map, strict=True):
+                write_map(maps_folder / record.name, anomaly_map)
+    return Evaluation(slices, normal_features, tally, threshold)
 
 
 def draw(stage: DetectorStage, data: SliceDataModule, chosen: dict[str, str], evaluation: Evaluation) -> list[Picture]:
@@ -106,27 +105,9 @@ def draw(stage: DetectorStage, data: SliceDataModule, chosen: dict[str, str], ev
         outlined = paint(grey(image), outline(batch.mask[0, 0]), (0.1, 1.0, 0.3))
         panel = [grey(image), outlined, heat(anomaly_map / scale), overlay(image, anomaly_map, scale)]
         caption = f"{record.name}: score {scores[record.name]:.4g} ({chosen[record.name]})"
-        pictures.append(Picture(record.name.replace("/", "_").removesuffix(".png"), caption, to_pixels(panel)))
+        pictures.append(Picture(record.name, caption, to_pixels(panel)))
     order = list(chosen)
-    return sorted(pictures, key=lambda p: order.index(p.caption.split(": score")[0]))
-
-
-def write_results(folder: Path, record: dict[str, Any], evaluation: Evaluation, pictures: list[Picture]) -> None:
-    """Write record.json, scores.csv, summary.md, report.html and overlays/ into `folder`."""
-    for picture in pictures:
-        with whole_file(folder / "overlays" / f"{picture.name}.png") as file:
-            file.write_bytes(png_bytes(picture.pixels))
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    threshold = evaluation.threshold["threshold"]
-    writer.writerow(["path", "patient", "disease", "label", "score", "threshold", "called_abnormal"])
-    for s in evaluation.slices:
-        label = "abnormal" if s.disease else "normal"
-        writer.writerow([s.name, s.patient, s.disease, label, repr(s.score), repr(threshold), int(s.score > threshold)])
-    write_text(folder / "scores.csv", stream.getvalue())
-    write_text(folder / "summary.md", summary(record))
-    write_text(folder / "report.html", page(record, pictures))
-    write_json(folder / "record.json", record)
+    return sorted(pictures, key=lambda picture: order.index(picture.slice_name))
 
 
 def current_commit() -> str | None:
@@ -148,31 +129,42 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
     Returns:
         the folder of the results
     """
+    if config.wandb not in TRACKING:
+        raise ConfigError(f"wandb is {config.wandb!r}; use one of {', '.join(TRACKING)}.")
     stage = open_stage(run, config.checkpoint).to(config.device)
-    changes = {"batch_size": config.batch_size, "progress": config.progress}
+    changes = {"batch_size": config.batch_size, "progress": config.progress, "augment": None}
     data = build_data(stage.settings, folder=config.folder, **changes)
     data.prepare_data()
     data.setup()
-    evaluation = score(stage, data, run.read_threshold(), config.progress)
-    settings = {name: stage.settings[name] for name in ("model", "synthesiser", "loss", "scoring", "stage")}
-    about = {
+    folder = run.evaluation_folder(config.name or data.folder.name)
+    start = time.perf_counter()
+    maps_folder = folder / "maps" if config.maps else None
+    evaluation = score(stage, data, run.read_threshold(), maps_folder, config.progress)
+    log.info("%d slices in %.0f s", len(evaluation.slices), time.perf_counter() - start)
+    record = build_record(evaluation, about_run(stage, data, run, config.checkpoint), config.bootstrap, config.seed)
+    pictures = draw(stage, data, choose_pictures(evaluation.slices, config.pictures), evaluation)
+    write_results(folder, record, evaluation, pictures)
+    if config.wandb != "off":
+        log_evaluation(record, evaluation, pictures, run.folder, config.wandb, config.wandb_project)
+    sys.stdout.write(summary(record))
+    log.info("results: %s (look at report.html)", folder)
+    return folder
+
+
+def about_run(stage: DetectorStage, data: SliceDataModule, run: Run, checkpoint: str) -> dict[str, Any]:
+    """Return what identifies a record: run, settings, data, code and what the training cost."""
+    return {
         "run": stage.settings["name"],
         "seed": stage.settings["seed"],
-        "settings": settings,
-        "checkpoint": config.checkpoint,
+        "settings": {name: stage.settings[name] for name in ("model", "synthesiser", "loss", "scoring", "stage")},
+        "checkpoint": checkpoint,
         "commit": current_commit(),
         "data": data.folder.name,
         "fingerprint": data.fingerprint(),
         "synthetic": data.synthetic,
         "size": data.size,
+        "cost": run.read_cost(),
     }
-    record = build_record(evaluation, about, config.bootstrap, config.seed)
-    pictures = draw(stage, data, choose_pictures(evaluation, config.pictures), evaluation)
-    folder = run.evaluation_folder(config.name or data.folder.name)
-    write_results(folder, record, evaluation, pictures)
-    sys.stdout.write(summary(record))
-    log.info("results: %s (look at report.html)", folder)
-    return folder
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF_FOLDER), config_name="evaluate")

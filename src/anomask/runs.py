@@ -33,6 +33,11 @@ class Run:
         """The decision threshold and what it means."""
         return self.folder / "threshold.json"
 
+    @property
+    def cost_file(self) -> Path:
+        """What the training cost."""
+        return self.folder / "cost.json"
+
     def checkpoint_file(self, which: str) -> Path:
         """The checkpoint `best` or `last`."""
         return self.folder / "checkpoints" / f"{which}.ckpt"
@@ -79,11 +84,9 @@ class Run:
             raise RunError(f"{file} is not an anomask checkpoint: it has no settings beside its weights.")
         return checkpoint
 
-    def write_threshold(self, threshold: float, specificity: float, n_normals: int) -> None:
-        """Write the decision threshold with its meaning."""
-        meaning = "a slice is called abnormal if its score is greater; conformal quantile of validation normals"
-        value = {"threshold": threshold, "specificity": specificity, "n_normals": n_normals, "meaning": meaning}
-        write_json(self.threshold_file, value)
+    def write_threshold(self, threshold: dict[str, Any]) -> None:
+        """Write the decision thresholds with their meaning, see `anomask.scoring.threshold.thresholds`."""
+        write_json(self.threshold_file, threshold)
 
     def read_threshold(self) -> dict[str, Any]:
         """Read the decision threshold.
@@ -96,6 +99,15 @@ class Run:
                 f"no threshold.json in {self.folder}: its training did not finish. Resume it with resume={self.folder}."
             )
         return json.loads(self.threshold_file.read_text(encoding="utf-8"))
+
+    def write_cost(self, seconds: float, about: dict[str, Any]) -> None:
+        """Write what the training cost; seconds of earlier, finished parts of a resumed run are added."""
+        earlier = (self.read_cost() or {}).get("seconds", 0.0)
+        write_json(self.cost_file, {"seconds": round(earlier + seconds, 1), **about})
+
+    def read_cost(self) -> dict[str, Any] | None:
+        """Read what the training cost, or None where the run did not write it."""
+        return json.loads(self.cost_file.read_text(encoding="utf-8")) if self.cost_file.is_file() else None
 
     def keep_metrics(self) -> None:
         """Rename metrics.csv before training goes on: its logger starts a new file and deletes the old one."""

@@ -1,6 +1,7 @@
 """Train one stage: compose the settings, build the objects, fit, write the run folder."""
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from anomask.build import build_data, build_stage
 from anomask.config import CONF_FOLDER, plain, register
 from anomask.entry import quieten, user_errors
 from anomask.errors import ConfigError, RunError
+from anomask.report.threshold import thresholds
 from anomask.runs import Run, find_run
-from anomask.scoring.threshold import conformal_threshold
 from anomask.stages.codebook import CodebookStage
 from anomask.stages.detector import DetectorStage
 from anomask.stages.features import FeatureCache, cache_key
@@ -53,12 +54,14 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
     if isinstance(stage, DetectorStage):
         stage.cache = _frozen_features(settings, stage, data, trainer)
     checkpoint = run.checkpoint_file("last")
+    start = time.perf_counter()
     trainer.fit(stage, datamodule=data, ckpt_path=str(checkpoint) if resume else None, weights_only=True)
     if trainer.interrupted:
         raise RunError(f"training was interrupted; continue it with: python -m anomask.train resume={run.folder}")
     if isinstance(stage, DetectorStage):
         _write_threshold(settings, stage, data, trainer, run)
     if trainer.is_global_zero:
+        run.write_cost(time.perf_counter() - start, _cost(stage, trainer))
         run.link_latest()
         log.info("run folder: %s", run.folder)
     for logger in trainer.loggers:
@@ -108,10 +111,21 @@ def _write_threshold(
     """Score the validation normals with the best checkpoint and fix the decision threshold on them."""
     best = str(run.checkpoint_file("best"))
     trainer.validate(stage, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
-    scores = torch.cat(stage.normal_scores).tolist()
-    specificity = settings["scoring"]["specificity"]
     if trainer.is_global_zero:
-        run.write_threshold(conformal_threshold(scores, specificity), specificity, len(scores))
+        scores, counts = torch.cat(stage.normal_scores).tolist(), stage.normal_pixels.negatives
+        scoring = settings["scoring"]
+        run.write_threshold(thresholds(scores, scoring["specificity"], counts, scoring["pixel_specificity"]))
+
+
+def _cost(stage: pl.LightningModule, trainer: pl.Trainer) -> dict[str, Any]:
+    trained = sum(p.numel() for p in stage.parameters() if p.requires_grad)
+    return {
+        "steps": trainer.global_step,
+        "devices": f"{trainer.num_nodes} x {trainer.num_devices} {trainer.strategy.root_device.type}",
+        "cpu_threads": torch.get_num_threads(),
+        "parameters": sum(p.numel() for p in stage.parameters()),
+        "trained_parameters": trained,
+    }
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF_FOLDER), config_name="train")

@@ -15,7 +15,7 @@ class SliceBatch(NamedTuple):
     image: Tensor  # [B, 1, H, W] float32 in [0, 1]
     index: Tensor  # [B] int64, row in the data set's list of records
     mask: Tensor  # [B, 1, H, W] bool, lesion ground truth; zeros for a normal slice or where it is unknown
-    lung_mask: Tensor  # [B, 1, H, W] bool; ones where the data set has none
+    lung_mask: Tensor  # [B, 1, H, W] bool; where the data set has none, an estimate or ones (data.lung_masks)
     has_mask: Tensor  # [B] bool, whether `mask` is ground truth (true for every normal slice)
     has_lung_mask: Tensor  # [B] bool, whether `lung_mask` came with the data
 

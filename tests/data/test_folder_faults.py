@@ -146,3 +146,18 @@ def test_augmentation_leaves_the_cache_alone_follows_the_seed_and_gives_plain_te
     assert type(drawn) is torch.Tensor
     assert torch.equal(drawn, again[0].image) and not torch.equal(drawn, other[0].image)
     assert torch.equal(torch.as_tensor(first._cache[0]["image"]), plain.train_set[0].image)
+
+
+def test_the_packaged_augmentation_keeps_ranges_and_kinds(folder):
+    from hydra.utils import instantiate
+
+    from tests.conftest import settings_of
+
+    augment = [instantiate(one, _convert_="all") for one in settings_of("augment=ct")["data"]["augment"]]
+    data = module(folder, augment=augment)
+    data.setup("fit")
+    batch = data.train_set[0]
+    assert batch.image.dtype == torch.float32 and batch.mask.dtype == batch.lung_mask.dtype == torch.bool
+    assert batch.image.min() >= 0.0 and batch.image.max() <= 1.0
+    assert not torch.equal(batch.image, data.train_set[0].image)  # drawn anew each time
+    assert torch.equal(data.validation_set[0].image, data.validation_set[0].image)

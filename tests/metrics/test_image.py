@@ -10,12 +10,12 @@ from anomask.errors import DataError
 from anomask.metrics.bootstrap import clusters_of, interval, paired_difference, resampled_weights
 from anomask.metrics.codebook_usage import CodebookUsage
 from anomask.metrics.image import (
+    WithinPatient,
     auroc,
     average_precision,
     threshold_metrics,
     weighted_auroc,
     weighted_average_precision,
-    within_patient_auroc,
 )
 from anomask.metrics.trivial import nearest_normal_distance, trivial_features
 
@@ -69,15 +69,20 @@ def test_one_class_is_not_defined_and_broken_scores_are_errors():
         auroc([1.0, float("nan")], [True, False])
 
 
+def within(scores, labels, patients):
+    found = WithinPatient(scores, labels, patients)
+    return found.auroc(), len(found.patients)
+
+
 def test_within_patient_auroc_by_hand():
     scores = [3, 1, 2, 9, 8, 5]
     labels = [True, False, False, True, True, False]
     patients = ["a", "a", "a", "b", "", "c"]
-    assert within_patient_auroc(scores, labels, patients) == (1.0, 1)
+    assert within(scores, labels, patients) == (1.0, 1)
     # a: 3 > 1, 3 > 2; d: 1 < 4, 4 = 4 -> (2 + 0.5) / 4
     scores, labels = [*scores, 1, 4, 4], [*labels, True, True, False]
-    assert within_patient_auroc(scores, labels, [*patients, "d", "d", "d"]) == (pytest.approx(2.5 / 4), 2)
-    assert within_patient_auroc([1, 2], [True, False], ["a", "b"]) == (None, 0)
+    assert within(scores, labels, [*patients, "d", "d", "d"]) == (pytest.approx(2.5 / 4), 2)
+    assert within([1, 2], [True, False], ["a", "b"]) == (None, 0)
 
 
 def area(scores, labels):

@@ -133,3 +133,29 @@ def test_the_frozen_codebook_stays_in_eval_mode():
     assert not any(parameter.requires_grad for parameter in vqvae.parameters())
     tokens = torch.randn(1, 64, 12)
     torch.testing.assert_close(detector.eval().restore(tokens), vqvae.decode(tokens))
+
+
+@pytest.mark.parametrize("seen", ["quantised", "latent", "latent_and_residual"])
+def test_the_classifier_sees_what_it_is_told_to_and_nothing_else(seen):
+    vqvae = VQVAE(ENCODERS["patch8"](), quantiser_of(), DECODERS["subpixel8"](), 64)
+    detector = Detector(vqvae, DECODERS["subpixel8"](), classifier_of(64), seen)
+    quantised, latent, residual = torch.randn(2, 64, 12), torch.randn(2, 64, 12), torch.randn(2, 1, 64, 64) * 0.1
+    residual.requires_grad_()
+    logits = detector.classify(quantised, latent, residual)
+    assert logits.shape == (2, 64)
+    logits.sum().backward()
+    assert residual.grad is None  # the restorer must not learn to please the classifier
+    with torch.no_grad():
+        changed = {
+            "quantised": detector.classify(quantised + 1, latent, residual),
+            "latent": detector.classify(quantised, latent + torch.randn(2, 64, 12), residual),
+            "residual": detector.classify(quantised, latent, residual.flip(3)),
+        }
+    used = {name for name, other in changed.items() if not torch.equal(other, logits)}
+    assert used == set(seen.split("_and_"))
+
+
+def test_an_unknown_classifier_input_is_an_error():
+    vqvae = VQVAE(ENCODERS["patch8"](), quantiser_of(), DECODERS["subpixel8"](), 64)
+    with pytest.raises(ConfigError, match="classifier_input is 'pixels'"):
+        Detector(vqvae, DECODERS["subpixel8"](), classifier_of(64), "pixels")

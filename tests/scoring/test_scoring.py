@@ -11,7 +11,9 @@ from anomask.scoring.image_score import mean_of_flagged, top_share, total
 from anomask.scoring.repair import repair_tokens
 from anomask.scoring.threshold import conformal_threshold
 
-PAPER = dict(gate="hard", upsampling="nearest", map="product", residual="absolute", residual_sigma=0.0)
+PAPER = dict(
+    gate="hard", upsampling="nearest", map="product", residual="absolute", residual_sigma=0.0, residual_limit=1.0
+)
 
 
 def inputs():
@@ -112,3 +114,17 @@ def test_repair_fills_flagged_tokens_from_around_ring_by_ring():
     assert once[0, 0, 2, 2] == 9 and (once == 1).sum() == 24
     assert (repair_tokens(tokens, flagged, 2) == 1).all()
     assert torch.equal(repair_tokens(tokens, torch.zeros_like(flagged), 3), tokens)
+
+
+def test_the_limit_makes_a_thin_bright_vessel_count_by_its_area():
+    image, restoration = torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
+    image[..., 16, :] = 0.9  # one pixel thin
+    opacity = torch.zeros(1, 1, 32, 32)
+    opacity[..., 10:22, 10:22] = 0.2
+
+    def highest(slices, limit):
+        changes = {"map": "residual", "residual": "brighter", "residual_sigma": 1.5, "residual_limit": limit}
+        return float(AnomalyMap(**(PAPER | changes))(slices, restoration, torch.ones(1, 4, 4)).max())
+
+    assert highest(image, 1.0) > highest(opacity, 1.0)
+    assert highest(image, 0.1) < highest(opacity, 0.1) <= 0.1

@@ -4,9 +4,11 @@ import json
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from anomask.build import build_data, build_stage, open_stage
-from anomask.config import EvaluateConfig
+from anomask.config import CONF_FOLDER, EvaluateConfig
 from anomask.errors import CodebookError, ConfigError, RunError
 from anomask.evaluate import evaluate
 from anomask.runs import Run, find_run
@@ -46,18 +48,10 @@ def same(first, second):
 
 
 def evaluated(run, **changes):
-    settings = dict(
-        run=str(run.folder),
-        checkpoint="best",
-        batch_size=4,
-        pictures=4,
-        bootstrap=50,
-        seed=0,
-        device="cpu",
-        progress=False,
-        runs="runs",
-    )
-    return evaluate(EvaluateConfig(**(settings | changes)), run)
+    with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
+        given = OmegaConf.to_container(compose("evaluate", [f"run={run.folder}"]))
+    small = dict(batch_size=4, pictures=4, bootstrap=50, progress=False)
+    return evaluate(EvaluateConfig(**(given | small | changes)), run)
 
 
 def test_a_run_folder_holds_everything(detector, capsys):
@@ -68,6 +62,8 @@ def test_a_run_folder_holds_everything(detector, capsys):
         "summary.md",
         "report.html",
         "overlays",
+        "pixels_slice.npz",
+        "pixels_lung.npz",
     }
     record = json.loads((folder / "record.json").read_text())
     assert [row["group"] for row in record["image"]] == ["all", "nodule", "opacity"]

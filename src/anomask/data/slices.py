@@ -195,9 +195,21 @@ class SliceDataset(CacheDataset):
             fields = super().__getitem__(row)
         except RuntimeError as error:  # a slice outside the cache
             raise find_user_error(error) or error from None
-        tensors = {name: torch.as_tensor(fields[name]) for name in SliceBatch._fields}
-        # MONAI's transforms return MetaTensors, which would slow down all that follows.
-        return SliceBatch(**{name: t.as_tensor() if isinstance(t, MetaTensor) else t for name, t in tensors.items()})
+        plain = {name: _plain(torch.as_tensor(fields[name])) for name in SliceBatch._fields}
+        # Augmentation leaves the range by a little noise, and turns masks into numbers.
+        return SliceBatch(
+            **plain
+            | {
+                "image": plain["image"].clamp(0.0, 1.0),
+                "mask": plain["mask"] > 0.5,
+                "lung_mask": plain["lung_mask"] > 0.5,
+            }
+        )
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    # MONAI's transforms return MetaTensors, which would slow down all that follows.
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
 
 
 def collate(rows: Sequence[SliceBatch]) -> SliceBatch:

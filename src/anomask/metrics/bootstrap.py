@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 LEAST_CLUSTERS = 5  # fewer give intervals that mean nothing
+FIGURES_AT_ONCE = 2_000_000  # numbers held by one chunk of resamples
 
 
 class Interval(NamedTuple):
@@ -46,12 +47,25 @@ def interval(
     n_clusters = len(set(clusters.tolist()))
     if n_clusters < LEAST_CLUSTERS or n_resamples == 0:
         return Interval(None, None, unit, n_clusters)
-    values = metric(resampled_weights(clusters, n_resamples, rng))
-    values = values[~np.isnan(values)]
-    if len(values) < n_resamples / 2:
+    return percentile_interval(metric(resampled_weights(clusters, n_resamples, rng)), unit, n_clusters)
+
+
+def percentile_interval(values: np.ndarray, unit: str, n_clusters: int) -> Interval:
+    """Return the interval of resampled values [r]; not defined where half of them or more are NaN."""
+    kept = values[~np.isnan(values)]
+    if len(kept) <= len(values) / 2:
         return Interval(None, None, unit, n_clusters)
-    low, high = np.quantile(values, [0.025, 0.975])
+    low, high = np.quantile(kept, [0.025, 0.975])
     return Interval(float(low), float(high), unit, n_clusters)
+
+
+def paired_p_value(differences: np.ndarray) -> float | None:
+    """Return the two-sided bootstrap p-value of resampled differences [r]; None where none is defined."""
+    kept = differences[~np.isnan(differences)]
+    if not len(kept):
+        return None
+    tail = min((kept <= 0).sum(), (kept >= 0).sum())
+    return float(min(1.0, 2 * (tail + 1) / (len(kept) + 1)))
 
 
 def paired_difference(
@@ -73,8 +87,4 @@ def paired_difference(
         return values[-1]
 
     found = interval(difference, patients, n_resamples, rng)
-    if found.low is None:
-        return found, None
-    kept = values[0][~np.isnan(values[0])]
-    tail = min((kept <= 0).sum(), (kept >= 0).sum())
-    return found, float(min(1.0, 2 * (tail + 1) / (len(kept) + 1)))
+    return found, None if found.low is None else paired_p_value(values[0])

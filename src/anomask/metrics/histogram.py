@@ -6,6 +6,7 @@ and piles at zero cost nothing. Between 0.5 and 1 the pattern of 1 - score is cu
 probabilities stay apart as well.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -65,46 +66,33 @@ class Curve(NamedTuple):
     overlap: np.ndarray  # [n] mean share of each region that is found; zeros without regions
 
 
+def score_below_share(counts: Tensor, share: float) -> float:
+    """Return the lowest score that at least `share` of the histogram [bins] does not exceed.
+
+    Raises:
+        DataError: the histogram is empty.
+    """
+    total = int(counts.sum())
+    if not total:
+        raise DataError("no pixel was counted, so no pixel threshold can be fixed on them.")
+    index = int(torch.searchsorted(counts.cumsum(0), math.ceil(share * total)))
+    return bin_score(min(index + 1, N_BINS - 1))
+
+
 def falling_curve(positives: Tensor, negatives: Tensor, overlaps: Tensor | None, n_regions: int) -> Curve:
     """Accumulate histograms [bins] from the highest score down."""
-    kept = torch.nonzero(positives + negatives).flatten().flip(0)
-    true, false = (values[kept].double().cumsum(0).cpu().numpy() for values in (positives, negatives))
-    overlap = np.zeros(len(kept))
+    kept = torch.nonzero(positives + negatives).flatten()
+    shares = None if overlaps is None else overlaps[kept]
+    return accumulate(kept, positives[kept], negatives[kept], shares, n_regions)
+
+
+def accumulate(bins: Tensor, positives: Tensor, negatives: Tensor, overlaps: Tensor | None, n_regions: int) -> Curve:
+    """Accumulate the counts [n] of rising bins [n], none of them empty, from the highest score down."""
+    true, false = (values.flip(0).double().cumsum(0).cpu().numpy() for values in (positives, negatives))
+    overlap = np.zeros(len(bins))
     if overlaps is not None and n_regions:
-        overlap = (overlaps[kept].double().cumsum(0) / n_regions).cpu().numpy()
-    return Curve(kept.cpu().numpy(), true, false, overlap)
-
-
-def auroc(curve: Curve) -> float | None:
-    """Area under the ROC curve, ties counted half; None unless both classes are there."""
-    if not len(curve.true) or not curve.true[-1] or not curve.false[-1]:
-        return None
-    true = np.concatenate([[0.0], curve.true]) / curve.true[-1]
-    false = np.concatenate([[0.0], curve.false]) / curve.false[-1]
-    return float(np.trapezoid(true, false))
-
-
-def average_precision(curve: Curve) -> float | None:
-    """Average precision, the step-wise sum over recall; None unless both classes are there."""
-    if not len(curve.true) or not curve.true[-1] or not curve.false[-1]:
-        return None
-    precision = curve.true / (curve.true + curve.false)
-    gained = np.diff(curve.true, prepend=0.0) / curve.true[-1]
-    return float((gained * precision).sum())
-
-
-def aupro(curve: Curve, limit: float = 0.3) -> float | None:
-    """Area under mean per-region overlap against false-positive rate up to `limit`, divided by it (Bergmann 2021).
-
-    Pooled over the slices; the point at the limit is interpolated. None without regions or negatives.
-    """
-    if not len(curve.false) or not curve.false[-1] or not curve.overlap[-1]:
-        return None
-    false = np.concatenate([[0.0], curve.false]) / curve.false[-1]
-    overlap = np.concatenate([[0.0], curve.overlap])
-    at_limit = np.interp(limit, false, overlap)
-    inside = false < limit
-    return float(np.trapezoid(np.append(overlap[inside], at_limit), np.append(false[inside], limit)) / limit)
+        overlap = (overlaps.flip(0).double().cumsum(0) / n_regions).cpu().numpy()
+    return Curve(bins.flip(0).cpu().numpy(), true, false, overlap)
 
 
 def best_dice(curve: Curve) -> tuple[float, float] | tuple[None, None]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from anomask.errors import DataError
+from anomask.metrics import curves
 
 
 def check_scores(scores: np.ndarray) -> None:
@@ -26,27 +27,21 @@ def weighted_auroc(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) 
     Returns:
         [r]; NaN where a row leaves out one class
     """
-    true, false = _cumulated(scores, labels, weights)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        area = (np.diff(false, axis=1) * (true[:, 1:] + true[:, :-1])).sum(1) / 2
-        return area / (true[:, -1] * false[:, -1])
+    return curves.auroc(*falling_weights(scores, labels, weights))
 
 
 def weighted_average_precision(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the average precision under each row of weights; arguments and NaN as in `weighted_auroc`."""
-    true, false = _cumulated(scores, labels, weights)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        precision = np.nan_to_num(true[:, 1:] / (true[:, 1:] + false[:, 1:]))
-        value = (np.diff(true, axis=1) * precision).sum(1) / true[:, -1]
-    return np.where(false[:, -1] > 0, value, np.nan)
+    return curves.average_precision(*falling_weights(scores, labels, weights))
 
 
-def _cumulated(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # Weight of abnormal and normal slices at or above each distinct score, highest first, from 0: [r, distinct + 1].
+def falling_weights(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weight of abnormal and of normal slices at or above each distinct score, highest first: [r, m]."""
     order = np.argsort(-scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=np.inf))
-    held = [np.add.reduceat(weights[:, order] * kind[order], starts, axis=1) for kind in (labels, ~labels)]
-    return tuple(np.pad(values.cumsum(1), ((0, 0), (1, 0))) for values in held)
+    return tuple(
+        np.add.reduceat(weights[:, order] * kind[order], starts, axis=1).cumsum(1) for kind in (labels, ~labels)
+    )
 
 
 def auroc(scores: Sequence[float], labels: Sequence[bool]) -> float | None:
@@ -62,9 +57,7 @@ def average_precision(scores: Sequence[float], labels: Sequence[bool]) -> float 
 def _single(metric, scores: Sequence[float], labels: Sequence[bool]) -> float | None:
     scores, labels = np.asarray(scores, float), np.asarray(labels, bool)
     check_scores(scores)
-    if labels.all() or not labels.any():
-        return None
-    return float(metric(scores, labels, np.ones((1, len(scores))))[0])
+    return curves.defined(metric(scores, labels, np.ones((1, len(scores))))[0]) if len(scores) else None
 
 
 def threshold_metrics(scores: Sequence[float], labels: Sequence[bool], threshold: float) -> dict[str, float | None]:
@@ -93,21 +86,52 @@ def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def within_patient_auroc(
-    scores: Sequence[float], labels: Sequence[bool], patients: Sequence[str]
-) -> tuple[float | None, int]:
-    """Return the AUROC over pairs of an abnormal and a normal slice of one patient, and how many patients gave pairs.
+def weighted_rates(called: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return sensitivity and specificity under each row of weights.
 
-    Pairs are pooled. The only slice-level figure that source and scanner cannot fake.
+    Args:
+        called: [n] bool, called abnormal.
+        labels: [n] bool, true = abnormal.
+        weights: [r, n] >= 0
+
+    Returns:
+        two arrays [r]; NaN where a row leaves out the class
     """
-    scores, labels, patients = np.asarray(scores, float), np.asarray(labels, bool), np.asarray(patients)
-    check_scores(scores)
-    won, pairs, used = 0.0, 0, 0
-    for patient in sorted(set(patients) - {""}):
-        sick, well = (scores[(patients == patient) & kind] for kind in (labels, ~labels))
-        if len(sick) and len(well):
-            difference = sick[:, None] - well
-            won += float((difference > 0).sum() + 0.5 * (difference == 0).sum())
-            pairs += difference.size
-            used += 1
-    return (won / pairs if pairs else None), used
+    with np.errstate(invalid="ignore"):
+        sensitivity = (weights @ (called & labels)) / (weights @ labels)
+        return sensitivity, (weights @ (~called & ~labels)) / (weights @ ~labels)
+
+
+class WithinPatient:
+    """AUROC over pairs of an abnormal and a normal slice of one patient, pooled.
+
+    The only slice-level figure that source and scanner cannot fake.
+
+    Args:
+        scores: [n]
+        labels: [n], true = abnormal.
+        patients: [n], '' where unknown.
+
+    The attribute `patients` names those that have both kinds of slices.
+    """
+
+    def __init__(self, scores: Sequence[float], labels: Sequence[bool], patients: Sequence[str]) -> None:
+        scores, labels, patients = np.asarray(scores, float), np.asarray(labels, bool), np.asarray(patients)
+        check_scores(scores)
+        self.patients, self.won, self.pairs = [], [], []
+        for patient in sorted(set(patients) - {""}):
+            sick, well = (np.flatnonzero((patients == patient) & kind) for kind in (labels, ~labels))
+            if len(sick) and len(well):
+                difference = scores[sick][:, None] - scores[well]
+                self.won.append(float((difference > 0).sum() + 0.5 * (difference == 0).sum()))
+                self.pairs.append(difference.size)
+                self.patients.append(patient)
+
+    def auroc(self) -> float | None:
+        """Return the figure; None where no patient has both kinds of slices."""
+        return sum(self.won) / sum(self.pairs) if self.pairs else None
+
+    def weighted(self, weights: np.ndarray) -> np.ndarray:
+        """Return the figure under each row of weights [r, n], one for each of `patients`: [r]."""
+        with np.errstate(invalid="ignore"):
+            return (weights @ np.asarray(self.won)) / (weights @ np.asarray(self.pairs))

@@ -1,5 +1,7 @@
 """Pixel-level localisation metrics from one histogram state."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from scipy import ndimage
@@ -7,17 +9,114 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from anomask.errors import DataError
-from anomask.metrics.histogram import (
-    N_BINS,
-    aupro,
-    auroc,
-    average_precision,
-    best_dice,
-    falling_curve,
-    score_bins,
-)
+from anomask.metrics import curves
+from anomask.metrics.histogram import N_BINS, Curve, accumulate, best_dice, falling_curve, score_bins
 
 _EIGHT = np.ones((3, 3))
+
+
+class PixelHistogram(NamedTuple):
+    """Counts of some slices' pixels by score; the bins in use alone, so one slice costs next to nothing."""
+
+    bins: Tensor  # [n] int64, rising
+    positives: Tensor  # [n] int64
+    negatives: Tensor  # [n] int64
+    overlaps: Tensor  # [n] float64, lesion pixels weighted so that each lesion weighs 1
+    n_regions: int
+    n_slices: int
+    hits: int  # lesion pixels above the threshold; 0 without one
+    false_alarms: int
+
+
+def pixel_histogram(
+    anomaly_map: Tensor, mask: Tensor, within: Tensor | None = None, threshold: float | None = None
+) -> PixelHistogram:
+    """Count the pixels of slices.
+
+    Args:
+        anomaly_map: [B, 1, H, W] >= 0, higher is worse.
+        mask: [B, 1, H, W] bool, lesions.
+        within: [B, 1, H, W] bool, pixels that count (the lung); None counts all.
+        threshold: a pixel is called anomalous if its map value is greater.
+
+    Raises:
+        DataError: sizes differ, or a map value is not finite or negative.
+    """
+    if anomaly_map.shape != mask.shape or (within is not None and within.shape != mask.shape):
+        raise DataError(
+            f"map {tuple(anomaly_map.shape)}, mask {tuple(mask.shape)} and lung mask "
+            f"{None if within is None else tuple(within.shape)} differ in shape; they must be equal."
+        )
+    within = torch.ones_like(mask) if within is None else within
+    positive = mask & within
+    bins, place = torch.unique(score_bins(anomaly_map)[within], return_inverse=True)
+    lesion = positive[within]
+    overlaps = torch.zeros(len(bins), dtype=torch.float64, device=bins.device)
+    n_regions = 0
+    if bool(lesion.any()):
+        weights, n_regions = region_weights(positive)
+        overlaps.index_add_(0, place[lesion], weights)
+    called = anomaly_map[within] > (torch.inf if threshold is None else threshold)
+    return PixelHistogram(
+        bins,
+        torch.bincount(place[lesion], minlength=len(bins)),
+        torch.bincount(place[~lesion], minlength=len(bins)),
+        overlaps,
+        n_regions,
+        len(mask),
+        int((called & lesion).sum()),
+        int((called & ~lesion).sum()),
+    )
+
+
+def region_weights(positive: Tensor) -> tuple[Tensor, int]:
+    """Weigh lesion pixels so that each connected lesion (8 neighbours) weighs 1 in total, whatever its size.
+
+    Args:
+        positive: [B, 1, H, W] bool, at least one pixel of it true.
+
+    Returns:
+        one weight a true pixel, in their order, float64; the number of lesions
+    """
+    weights, total = [], 0
+    for mask in positive[:, 0].cpu().numpy():
+        labels, count = ndimage.label(mask, _EIGHT)
+        found = labels[mask]
+        weights.append(1.0 / np.bincount(found, minlength=1)[found])
+        total += count
+    return torch.from_numpy(np.concatenate(weights)).to(positive.device), total
+
+
+def pixel_figures(curve: Curve, threshold: float | None, hits: int, false_alarms: int) -> dict[str, float | None]:
+    """Return all figures of a falling curve; None where one is not defined (no lesions, or nothing else).
+
+    auroc, ap, aupro, oracle_dice and oracle_threshold, prevalence; with a threshold also dice, iou, sensitivity,
+    specificity.
+    """
+    areas = dict.fromkeys(("auroc", "ap", "aupro"))
+    n_positive = n_negative = 0
+    if len(curve.true):
+        n_positive, n_negative = int(curve.true[-1]), int(curve.false[-1])
+        areas["auroc"] = curves.defined(curves.auroc(curve.true, curve.false))
+        areas["ap"] = curves.defined(curves.average_precision(curve.true, curve.false))
+        areas["aupro"] = curves.defined(curves.aupro(curve.overlap, curve.false))
+    dice, at = best_dice(curve)
+    prevalence = n_positive / (n_positive + n_negative) if n_positive + n_negative else None
+    result = areas | {"oracle_dice": dice, "oracle_threshold": at, "prevalence": prevalence}
+    if threshold is None:
+        return result
+    return result | {
+        "dice": 2 * hits / (n_positive + hits + false_alarms) if n_positive else None,
+        "iou": hits / (n_positive + false_alarms) if n_positive else None,
+        "sensitivity": hits / n_positive if n_positive else None,
+        "specificity": 1 - false_alarms / n_negative if n_negative else None,
+    }
+
+
+def histogram_figures(histogram: PixelHistogram, threshold: float | None = None) -> dict[str, float | None]:
+    """Return the figures of a few slices alone, see `pixel_figures`."""
+    curve = accumulate(*histogram[:5])
+    return pixel_figures(curve, threshold, histogram.hits, histogram.false_alarms)
 
 
 class PixelMetrics(Metric):
@@ -42,59 +141,20 @@ class PixelMetrics(Metric):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, anomaly_map: Tensor, mask: Tensor, within: Tensor | None = None) -> None:
-        """Add slices.
+        """Add slices; arguments and errors as in `pixel_histogram`."""
+        self.add(pixel_histogram(anomaly_map, mask, within, self.threshold))
 
-        Args:
-            anomaly_map: [B, 1, H, W] >= 0, higher is worse.
-            mask: [B, 1, H, W] bool, lesions.
-            within: [B, 1, H, W] bool, pixels that count (the lung); None counts all.
-
-        Raises:
-            DataError: sizes differ, or a map value is not finite or negative.
-        """
-        if anomaly_map.shape != mask.shape or (within is not None and within.shape != mask.shape):
-            raise DataError(
-                f"map {tuple(anomaly_map.shape)}, mask {tuple(mask.shape)} and lung mask "
-                f"{None if within is None else tuple(within.shape)} differ in shape; they must be equal."
-            )
-        within = torch.ones_like(mask) if within is None else within
-        bins = score_bins(anomaly_map)
-        positive, negative = mask & within, ~mask & within
-        self.positives += torch.bincount(bins[positive], minlength=N_BINS)
-        self.negatives += torch.bincount(bins[negative], minlength=N_BINS)
-        if bool(positive.any()):
-            weights = torch.from_numpy(self._region_weights(positive)).to(bins.device)
-            self.overlaps.index_add_(0, bins[positive], weights)
-        self.n_slices += len(mask)
-        if self.threshold is not None:
-            called = anomaly_map > self.threshold
-            self.hits += (called & positive).sum()
-            self.false_alarms += (called & negative).sum()
-
-    def _region_weights(self, positive: Tensor) -> np.ndarray:
-        # Each connected lesion (8 neighbours) weighs 1 in total, whatever its size.
-        weights = []
-        for mask in positive[:, 0].cpu().numpy():
-            labels, count = ndimage.label(mask, _EIGHT)
-            self.n_regions += count
-            found = labels[mask]
-            weights.append(1.0 / np.bincount(found, minlength=1)[found])
-        return np.concatenate(weights)
+    def add(self, histogram: PixelHistogram) -> None:
+        """Add counts that were made with this metric's threshold."""
+        for name in ("positives", "negatives", "overlaps"):
+            getattr(self, name).index_add_(0, histogram.bins, getattr(histogram, name))
+        for name in ("n_regions", "n_slices", "hits", "false_alarms"):
+            getattr(self, name).add_(getattr(histogram, name))
 
     def compute(self) -> dict[str, float | None]:
-        """Return the figures; None where one is not defined (no lesions, or nothing else)."""
+        """Return the figures, see `pixel_figures`."""
         curve = falling_curve(self.positives, self.negatives, self.overlaps, int(self.n_regions))
-        dice, at = best_dice(curve)
-        n_positive, n_negative = int(self.positives.sum()), int(self.negatives.sum())
-        result = {
-            "auroc": auroc(curve),
-            "ap": average_precision(curve),
-            "aupro": aupro(curve),
-            "oracle_dice": dice,
-            "oracle_threshold": at,
-            "prevalence": n_positive / (n_positive + n_negative) if n_positive + n_negative else None,
-        }
-        return result | self._at_threshold(n_positive, n_negative)
+        return pixel_figures(curve, self.threshold, int(self.hits), int(self.false_alarms))
 
     def counts(self) -> dict[str, int]:
         """Return how many slices, lesions and lesion pixels the figures rest on."""
@@ -102,15 +162,4 @@ class PixelMetrics(Metric):
             "n_slices": int(self.n_slices),
             "n_regions": int(self.n_regions),
             "n_lesion_pixels": int(self.positives.sum()),
-        }
-
-    def _at_threshold(self, n_positive: int, n_negative: int) -> dict[str, float | None]:
-        if self.threshold is None:
-            return {}
-        hits, alarms = int(self.hits), int(self.false_alarms)
-        return {
-            "dice": 2 * hits / (n_positive + hits + alarms) if n_positive else None,
-            "iou": hits / (n_positive + alarms) if n_positive else None,
-            "sensitivity": hits / n_positive if n_positive else None,
-            "specificity": 1 - alarms / n_negative if n_negative else None,
         }

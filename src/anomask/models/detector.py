@@ -2,10 +2,15 @@
 
 from typing import Self
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anomask.models.tokens import to_grid
+from anomask.errors import ConfigError
+from anomask.models.tokens import to_grid, to_tokens
 from anomask.models.vqvae import VQVAE
+
+INPUTS = ("quantised", "latent", "latent_and_residual")
+RESIDUAL_SCALE = 10.0  # brings residuals of a few grey levels to the size of tokens
 
 
 class Detector(nn.Module):
@@ -18,13 +23,21 @@ class Detector(nn.Module):
         restorer: G', a decoder of its own.
         classifier: tokens [B, N, C] -> logits [B, N].
         classifier_input: 'quantised' shows the classifier Q (the paper's), 'latent' shows it Z, which still carries
-            what the codebook cannot express.
+            what the codebook cannot express, 'latent_and_residual' also each token's patch of the slice minus its
+            restoration.
+
+    Raises:
+        ConfigError: an unknown `classifier_input`.
     """
 
     def __init__(self, vqvae: VQVAE, restorer: nn.Module, classifier: nn.Module, classifier_input: str) -> None:
         super().__init__()
         self.vqvae, self.restorer, self.classifier = vqvae, restorer, classifier
+        if classifier_input not in INPUTS:
+            raise ConfigError(f"model.classifier_input is {classifier_input!r}; use one of {', '.join(INPUTS)}.")
         self.classifier_input = classifier_input
+        if classifier_input == "latent_and_residual":
+            self.residual_embedding = nn.Linear(vqvae.stride**2, vqvae.quantiser.codebook.shape[1])
         self.vqvae.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Self:
@@ -37,9 +50,20 @@ class Detector(nn.Module):
         """Give G' the weights of the frozen G."""
         self.restorer.load_state_dict(self.vqvae.decoder.state_dict())
 
-    def classify(self, quantised: Tensor, latent: Tensor) -> Tensor:
-        """Return anomaly logits [B, N] of the tokens [B, N, C] after and before quantisation."""
-        return self.classifier(latent if self.classifier_input == "latent" else quantised)
+    def classify(self, quantised: Tensor, latent: Tensor, residual: Tensor) -> Tensor:
+        """Return anomaly logits [B, N].
+
+        Args:
+            quantised: tokens after quantisation, [B, N, C].
+            latent: tokens before quantisation, [B, N, C].
+            residual: slice minus restoration, [B, 1, S, S]; no gradient flows into it.
+        """
+        if self.classifier_input == "quantised":
+            return self.classifier(quantised)
+        if self.classifier_input == "latent":
+            return self.classifier(latent)
+        patches = to_tokens(F.pixel_unshuffle(RESIDUAL_SCALE * residual.detach(), self.vqvae.stride))
+        return self.classifier(latent + self.residual_embedding(patches))
 
     def restore(self, quantised: Tensor) -> Tensor:
         """Rebuild slices [B, 1, S, S] from quantised tokens [B, N, C]."""

@@ -24,9 +24,14 @@ img { image-rendering: auto; width: 34rem; } .note { background: #fff3cd; paddin
 class Picture(NamedTuple):
     """An overlay with its caption."""
 
-    name: str  # file name without ending
+    slice_name: str
     caption: str
     pixels: np.ndarray  # [H, W, 3] uint8
+
+    @property
+    def name(self) -> str:
+        """File name without ending."""
+        return self.slice_name.replace("/", "_").removesuffix(".png")
 
 
 def to_pixels(pictures: Sequence[Tensor]) -> np.ndarray:

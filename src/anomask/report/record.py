@@ -6,17 +6,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from anomask.metrics.bootstrap import interval
+from anomask.metrics.bootstrap import clusters_of, interval
 from anomask.metrics.image import (
+    WithinPatient,
     auroc,
     average_precision,
     threshold_metrics,
     weighted_auroc,
-    within_patient_auroc,
+    weighted_average_precision,
+    weighted_rates,
 )
 from anomask.metrics.trivial import FEATURES, nearest_normal_distance
+from anomask.report.localisation import PixelTally
 
-SCHEMA = 1
+SCHEMA = 2
+TOP_SHARE = 0.1  # of a patient's slices, whose mean is the patient's second score
 
 
 class ScoredSlice(NamedTuple):
@@ -34,7 +38,7 @@ class Evaluation(NamedTuple):
 
     slices: list[ScoredSlice]
     normal_features: np.ndarray  # [m, 3] trivial features of the training normals
-    pixel_rows: list[dict[str, Any]]
+    pixels: PixelTally
     threshold: dict[str, Any]
 
 
@@ -63,17 +67,42 @@ def _image_row(
         "ap": average_precision(scores, labels),
         **threshold_metrics(scores, labels, evaluation.threshold["threshold"]),
     }
-    if area is not None:
-        rng = np.random.default_rng(seed)
-        found = interval(partial(weighted_auroc, scores, labels), patients, n_resamples, rng)
-        row["auroc_interval"] = found._asdict()
-    row["within_patient_auroc"], row["within_patient_n"] = within_patient_auroc(scores, labels, patients)
+    within = WithinPatient(scores, labels, patients)
+    row["within_patient_auroc"], row["within_patient_n"] = within.auroc(), len(within.patients)
+    row["intervals"] = _intervals(
+        scores, labels, patients, evaluation.threshold["threshold"], within, n_resamples, seed
+    )
     row["floors"] = _floors(slices, labels, evaluation.normal_features)
     known = [value for value in row["floors"].values() if value is not None]
     # A feature far below 0.5 is as much of a shortcut as one far above.
     row["floor"] = max(max(value, 1 - value) for value in known) if known else None
     row["beats_floor"] = None if area is None or row["floor"] is None else area > row["floor"]
     return row
+
+
+def _intervals(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    patients: list[str],
+    threshold: float,
+    within: WithinPatient,
+    n_resamples: int,
+    seed: int,
+) -> dict[str, dict[str, Any]]:
+    called = scores > threshold
+    metrics = {
+        "auroc": partial(weighted_auroc, scores, labels),
+        "ap": partial(weighted_average_precision, scores, labels),
+        "sensitivity": lambda weights: weighted_rates(called, labels, weights)[0],
+        "specificity": lambda weights: weighted_rates(called, labels, weights)[1],
+    }
+    found = {
+        # One seed for all: every figure is resampled alike.
+        name: interval(metric, patients, n_resamples, np.random.default_rng(seed))
+        for name, metric in metrics.items()
+    }
+    found["within_patient_auroc"] = interval(within.weighted, within.patients, n_resamples, np.random.default_rng(seed))
+    return {name: value._asdict() for name, value in found.items()}
 
 
 def _floors(slices: Sequence[ScoredSlice], labels: np.ndarray, normals: np.ndarray) -> dict[str, float | None]:
@@ -84,7 +113,7 @@ def _floors(slices: Sequence[ScoredSlice], labels: np.ndarray, normals: np.ndarr
 
 
 def patient_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Summarise each known patient: number of slices, highest and mean score, share of slices called abnormal."""
+    """Summarise each known patient: its slices, two scores, the share called abnormal, and the AUROC inside it."""
     rows = []
     for patient in sorted({s.patient for s in evaluation.slices} - {""}):
         own = [s for s in evaluation.slices if s.patient == patient]
@@ -96,12 +125,23 @@ def patient_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
                 "n_abnormal": sum(bool(s.disease) for s in own),
                 "n_normal": sum(not s.disease for s in own),
                 "highest_score": float(scores.max()),
-                "mean_score": float(scores.mean()),
+                "top_score": float(np.sort(scores)[::-1][: max(1, round(TOP_SHARE * len(scores)))].mean()),
                 "called_abnormal": float((scores > evaluation.threshold["threshold"]).mean()),
                 "auroc": auroc(scores, [bool(s.disease) for s in own]),
             }
         )
     return rows
+
+
+def patient_level(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Detection of patients instead of slices: AUROC of each patient's highest score and of its top tenth's mean."""
+    labels = [row["n_abnormal"] > 0 for row in rows]
+    return {
+        "n_abnormal": sum(labels),
+        "n_normal": len(labels) - sum(labels),
+        "auroc_highest": auroc([row["highest_score"] for row in rows], labels),
+        "auroc_top": auroc([row["top_score"] for row in rows], labels),
+    }
 
 
 def build_record(evaluation: Evaluation, about: dict[str, Any], n_resamples: int, seed: int) -> dict[str, Any]:
@@ -113,12 +153,16 @@ def build_record(evaluation: Evaluation, about: dict[str, Any], n_resamples: int
         n_resamples: of the bootstrap.
         seed: of the bootstrap.
     """
+    patients = patient_rows(evaluation)
+    unit = clusters_of([s.patient for s in evaluation.slices])[1]
     return {
         "schema": SCHEMA,
         **about,
-        "bootstrap": {"resamples": n_resamples, "seed": seed},
+        "bootstrap": {"resamples": n_resamples, "seed": seed, "unit": unit},
         "threshold": evaluation.threshold,
         "image": image_rows(evaluation, n_resamples, seed),
-        "pixel": evaluation.pixel_rows,
-        "patients": patient_rows(evaluation),
+        "pixel": evaluation.pixels.pixel_rows(n_resamples, seed),
+        "lesions": evaluation.pixels.lesion_rows(),
+        "patients": patients,
+        "patient_level": patient_level(patients),
     }

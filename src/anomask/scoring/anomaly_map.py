@@ -35,18 +35,22 @@ class AnomalyMap:
         map: 'product', or one factor alone: 'probability', 'residual'.
         residual: 'absolute' is |x - G'(Q)|, 'brighter' is max(x - G'(Q), 0): lung lesions are denser than lung.
         residual_sigma: Gaussian smoothing of the signed residual, in pixels of the model's input; 0 is off.
+        residual_limit: the signed residual is clipped to +- this before it is smoothed, so that a bright thin vessel
+            counts by its few pixels and not by its height; 1 is off.
 
     Raises:
         ConfigError: an unknown choice.
     """
 
-    def __init__(self, gate: str, upsampling: str, map: str, residual: str, residual_sigma: float) -> None:
+    def __init__(
+        self, gate: str, upsampling: str, map: str, residual: str, residual_sigma: float, residual_limit: float
+    ) -> None:
         chosen = {"gate": gate, "upsampling": upsampling, "map": map, "residual": residual}
         for name, value in chosen.items():
             if value not in CHOICES[name]:
                 raise ConfigError(f"scoring.{name} is {value!r}; use one of {', '.join(CHOICES[name])}.")
         self.gate, self.upsampling, self.map, self.residual = gate, upsampling, map, residual
-        self.residual_sigma = residual_sigma
+        self.residual_sigma, self.residual_limit = residual_sigma, residual_limit
 
     def __call__(self, image: Tensor, restoration: Tensor, probability: Tensor) -> Tensor:
         """Return the anomaly map.
@@ -73,5 +77,6 @@ class AnomalyMap:
 
     def residual_map(self, image: Tensor, restoration: Tensor) -> Tensor:
         """Return the residual [B, 1, S, S] in [0, 1] of slices and restorations of that shape."""
-        signed = smooth(image - restoration, self.residual_sigma)
+        limit = self.residual_limit
+        signed = smooth((image - restoration).clamp(-limit, limit), self.residual_sigma)
         return signed.abs() if self.residual == "absolute" else signed.clamp(min=0.0)

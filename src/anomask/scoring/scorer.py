@@ -31,4 +31,8 @@ class Scorer:
 
     def score(self, anomaly_map: Tensor, lung_mask: Tensor) -> Tensor:
         """Return slice scores [B] of maps [B, 1, S, S], given lung masks [B, 1, S, S] bool."""
-        return self.image_score(anomaly_map, lung_mask if self.within_lung else lung_mask | True)
+        return self.image_score(anomaly_map, self.counted(lung_mask))
+
+    def counted(self, lung_mask: Tensor) -> Tensor:
+        """Return the pixels that count for scores and thresholds, bool of the lung mask's shape."""
+        return lung_mask if self.within_lung else lung_mask | True

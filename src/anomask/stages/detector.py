@@ -50,7 +50,7 @@ class DetectorStage(pl.LightningModule):
         self.loss, self.scorer, self.optimisation = loss, scorer, optimisation
         self.seed, self.settings = seed, settings
         self.cache: FeatureCache | None = None  # set before training where slices are not augmented
-        self.synthetic_pixels = PixelMetrics()
+        self.synthetic_pixels, self.normal_pixels = PixelMetrics(), PixelMetrics()
         self.normal_scores: list[Tensor] = []
 
     def training_step(self, batch: SliceBatch, batch_idx: int) -> Tensor:
@@ -59,8 +59,8 @@ class DetectorStage(pl.LightningModule):
         torch.manual_seed(step_seed(*place))  # dropout has no generator argument; this keeps resumed runs exact
         features = self.features(batch) if self.cache is None else self.cache(batch)
         corrupted = self.corrupter(batch, features, step_generator(*place))
-        logits = self.detector.classify(corrupted.quantised, corrupted.latent)
         restored = self.detector.restore(corrupted.quantised)
+        logits = self.detector.classify(corrupted.quantised, corrupted.latent, corrupted.observed - restored)
         stride = self.detector.vqvae.stride
         losses = self.loss(batch.image, restored, logits, corrupted.mask, stride, self.global_step)
         self.log_dict(
@@ -71,14 +71,17 @@ class DetectorStage(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Forget the scores of the last validation."""
         self.normal_scores = []
+        self.normal_pixels.reset()
 
     def validation_step(self, batch: SliceBatch, batch_idx: int) -> None:
         """Score validation normals as they are, and the same slices with synthetic anomalies that never change."""
         detection = self.detect(batch)
         self.normal_scores.append(detection.score)
+        counted = self.scorer.counted(batch.lung_mask)
+        self.normal_pixels.update(detection.anomaly_map, torch.zeros_like(batch.mask), counted)
         corrupted = self.corrupt(batch, batch_idx)
-        logits = self.detector.classify(corrupted.quantised, corrupted.latent)
         restored = self.detector.restore(corrupted.quantised)
+        logits = self.detector.classify(corrupted.quantised, corrupted.latent, corrupted.observed - restored)
         anomaly_map = self.scorer.anomaly_map(corrupted.observed, restored, to_grid(logits.sigmoid()[..., None])[:, 0])
         self.synthetic_pixels.update(detection.anomaly_map, torch.zeros_like(corrupted.pixel_mask))
         self.synthetic_pixels.update(anomaly_map, corrupted.pixel_mask)
@@ -101,24 +104,25 @@ class DetectorStage(pl.LightningModule):
     @torch.no_grad()
     def detect(self, batch: SliceBatch) -> Detection:
         """Detect anomalies in slices (METHOD.md section 6); labels in the batch are not looked at."""
-        vqvae = self.detector.vqvae
-        latent = vqvae.encode(batch.image)
-        quantised = vqvae.quantiser(latent).tokens
-        probability = self._probability(quantised, latent)
+        quantised, restoration, probability = self._look(batch.image)
         if self.scorer.mirror:
-            flipped = vqvae.encode(batch.image.flip(3))
-            mirrored = self._probability(vqvae.quantiser(flipped).tokens, flipped).flip(2)
-            probability = (probability + mirrored) / 2
+            probability = (probability + self._look(batch.image.flip(3))[2].flip(2)) / 2
         if self.scorer.repair_rounds:
             flagged = (probability >= 0.5)[:, None]
             repaired = repair_tokens(to_grid(quantised), flagged, self.scorer.repair_rounds)
-            quantised = vqvae.quantiser(to_tokens(repaired)).tokens
-        restoration = self.detector.restore(quantised)
+            restoration = self.detector.restore(self.detector.vqvae.quantiser(to_tokens(repaired)).tokens)
         anomaly_map = self.scorer.anomaly_map(batch.image, restoration, probability)
         return Detection(anomaly_map, self.scorer.score(anomaly_map, batch.lung_mask), probability, restoration)
 
-    def _probability(self, quantised: Tensor, latent: Tensor) -> Tensor:
-        return to_grid(self.detector.classify(quantised, latent).sigmoid()[..., None])[:, 0]  # [B, h, w]
+    def _look(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # Tokens [B, N, C], restoration [B, 1, S, S] and probability [B, h, w] of slices [B, 1, S, S].
+        latent = self.detector.vqvae.encode(image)
+        quantised = self.detector.vqvae.quantiser(latent).tokens
+        restoration = self.detector.restore(quantised)
+        return quantised, restoration, self._probability(quantised, latent, image - restoration)
+
+    def _probability(self, quantised: Tensor, latent: Tensor, residual: Tensor) -> Tensor:
+        return to_grid(self.detector.classify(quantised, latent, residual).sigmoid()[..., None])[:, 0]  # [B, h, w]
 
     @torch.no_grad()
     def panel(self, batch: SliceBatch) -> dict[str, Tensor]:
@@ -128,7 +132,8 @@ class DetectorStage(pl.LightningModule):
         """
         corrupted = self.corrupt(batch, 0)
         restored = self.detector.restore(corrupted.quantised)
-        probability = self._probability(corrupted.quantised, corrupted.latent)
+        residual = corrupted.observed - restored
+        probability = self._probability(corrupted.quantised, corrupted.latent, residual)
         maps = self.scorer.anomaly_map(corrupted.observed, restored, probability)
         seen = [grey(image[0]) for image in corrupted.observed]
         edges = [outline(mask[0]) for mask in corrupted.pixel_mask]

@@ -1,0 +1,88 @@
+"""Intervals of pixel figures: score histograms of each patient, put together again with patients drawn at random."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from anomask.errors import RunError
+from anomask.metrics import curves
+from anomask.metrics.bootstrap import FIGURES_AT_ONCE, LEAST_CLUSTERS, Interval, percentile_interval
+from anomask.metrics.histogram import N_BINS
+from anomask.metrics.pixel import PixelHistogram
+
+COARSER = 64  # bins of the exact figures in one bin here: 1.6 % of relative width, enough for an interval
+N_COARSE = -(-N_BINS // COARSER)
+FIGURES = ("auroc", "ap", "aupro")
+
+
+class PixelClusters:
+    """Coarse histograms by cluster (a patient, or a slice where patients are unknown).
+
+    Args:
+        unit: 'patient' or 'slice', what a cluster is.
+    """
+
+    def __init__(self, unit: str) -> None:
+        self.unit = unit
+        self.held: dict[str, np.ndarray] = {}  # cluster -> [4, N_COARSE]: positives, negatives, overlaps, regions
+
+    def add(self, cluster: str, histogram: PixelHistogram) -> None:
+        """Add a slice's counts to its cluster."""
+        held = self.held.setdefault(cluster, np.zeros((4, N_COARSE)))
+        bins = (histogram.bins // COARSER).cpu().numpy()
+        for row, values in enumerate((histogram.positives, histogram.negatives, histogram.overlaps)):
+            np.add.at(held[row], bins, values.cpu().numpy())
+        held[3, 0] += histogram.n_regions
+
+    def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Return each figure [r] with the clusters, in the order of their names, counted `weights` [r, n] times."""
+        parts = [self._figures(rows) for rows in self._chunks(weights)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in FIGURES}
+
+    def intervals(self, n_resamples: int, seed: int) -> dict[str, Interval]:
+        """Return a 95 % interval for each figure."""
+        n = len(self.held)
+        if n < LEAST_CLUSTERS or not n_resamples:
+            return dict.fromkeys(FIGURES, Interval(None, None, self.unit, n))
+        weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(float)
+        return {name: percentile_interval(values, self.unit, n) for name, values in self.figures(weights).items()}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return everything as plain arrays, for a file."""
+        names = sorted(self.held)
+        held = np.stack([self.held[name] for name in names])
+        return {"unit": np.array(self.unit), "clusters": np.array(names), "histograms": held.astype(np.float32)}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "PixelClusters":
+        """Undo `arrays`.
+
+        Raises:
+            RunError: the histograms were made with other bins.
+        """
+        found = cls(str(arrays["unit"]))
+        if arrays["histograms"].shape[1:] != (4, N_COARSE):
+            raise RunError(
+                f"pixel histograms of shape {arrays['histograms'].shape}; (clusters, 4, {N_COARSE}) is wanted. They "
+                "were written by another version: evaluate the run again."
+            )
+        found.held = dict(zip(arrays["clusters"].tolist(), arrays["histograms"].astype(float), strict=True))
+        return found
+
+    def _chunks(self, weights: np.ndarray) -> Iterator[np.ndarray]:
+        rows = max(1, FIGURES_AT_ONCE // N_COARSE)
+        return (weights[start : start + rows] for start in range(0, len(weights), rows))
+
+    def _figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        held = np.stack([self.held[name] for name in sorted(self.held)])  # [n, 4, bins]
+        used = held[:, :3].any((0, 1))
+        true, false, overlap = (
+            (weights @ held[:, row][:, used])[:, ::-1].cumsum(1) for row in range(3)
+        )  # from the highest score down
+        regions = (weights @ held[:, 3, 0])[:, None]
+        overlap = overlap / np.maximum(regions, 1)
+        return {
+            "auroc": curves.auroc(true, false),
+            "ap": curves.average_precision(true, false),
+            "aupro": curves.aupro(overlap, false),
+        }

@@ -1,0 +1,151 @@
+"""What an evaluation writes besides its record, comparisons of two runs, and data on which figures are not defined."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anomask.compare import compare
+from anomask.config import CompareConfig
+from anomask.errors import ConfigError, DataError, RunError
+from tests.conftest import save, toy_slice
+from tests.stages.test_pipeline import codebook, detector, evaluated, fit  # noqa: F401
+
+COMPARE = CompareConfig(first="", second="", runs="runs", bootstrap=50, seed=0)
+
+
+def record_of(folder):
+    return json.loads((folder / "record.json").read_text())
+
+
+def test_rows_carry_intervals_floors_and_lesions(detector):  # noqa: F811
+    folder = evaluated(detector, maps=True)
+    record = record_of(folder)
+    assert {"auroc", "ap", "sensitivity", "specificity", "within_patient_auroc"} == set(record["image"][0]["intervals"])
+    assert record["image"][0]["intervals"]["auroc"]["unit"] == record["bootstrap"]["unit"] == "slice"
+    own = [row for row in record["pixel"] if row["map"] == "anomaly map" and row["region"] == "lung"]
+    assert [row["group"] for row in own] == ["all", "nodule", "opacity"]
+    for row in own:
+        assert row["intervals"]["ap"]["low"] <= row["ap"] <= row["intervals"]["ap"]["high"]
+        assert row["beats_floor"] == (row["ap"] > row["floor"]["ap"]) and row["dice"] is not None
+    floors = {row["map"] for row in record["pixel"]}
+    assert floors >= {"smoothed intensity", "distance to mean slice", "z-score", "residual", "probability"}
+    assert {(row["group"], row["region"]) for row in record["lesions"]} == {(r["group"], r["region"]) for r in own} | {
+        (r["group"], "slice") for r in own
+    }
+    assert record["cost"]["steps"] == 4 and record["cost"]["seconds"] > 0
+    assert record["threshold"]["pixel"]["specificity"] == 0.99
+    maps = sorted((folder / "maps").rglob("*.png"))
+    assert len(maps) == 22 and np.asarray(Image.open(maps[0])).dtype == np.uint16
+    lines = (folder / "scores.csv").read_text().splitlines()
+    assert lines[0].endswith("pixel_region,pixel_auroc,pixel_ap,pixel_dice") and len(lines) == 23
+    text = (folder / "summary.md").read_text()
+    assert (
+        "oracle Dice" in text
+        and "FROC" in text
+        and ("(below floor)" in text)
+        == any(row.get("beats_floor") is False for row in record["image"] + record["pixel"])
+    )
+
+
+def test_pixel_threshold_keeps_its_specificity_on_validation_normals(detector, tiny):  # noqa: F811
+    from anomask.build import build_data, open_stage
+
+    data = build_data(tiny("stage=detector"), progress=False)
+    data.setup("fit")
+    stage = open_stage(detector, "best")
+    maps = np.concatenate([stage.detect(batch).anomaly_map.numpy().ravel() for batch in data.val_dataloader()])
+    threshold = detector.read_threshold()["pixel"]
+    assert (maps > threshold["threshold"]).mean() == pytest.approx(0.01, abs=2e-3)
+    assert threshold["n_pixels"] == maps.size
+
+
+def test_wandb_offline_gets_the_records_numbers(detector):  # noqa: F811
+    from wandb.proto import wandb_internal_pb2
+    from wandb.sdk.internal.datastore import DataStore
+
+    folder = evaluated(detector, wandb="offline")
+    (file,) = (detector.folder / "wandb").glob("offline-run-*/run-*.wandb")
+    store, summary, keys = DataStore(), {}, set()
+    store.open_for_scan(str(file))
+    while (data := store.scan_data()) is not None:
+        entry = wandb_internal_pb2.Record()
+        entry.ParseFromString(data)
+        summary |= {item.key or "/".join(item.nested_key): item.value_json for item in entry.summary.update}
+        keys |= {item.key or "/".join(item.nested_key) for item in entry.history.item}
+    expected = record_of(folder)["image"][0]["auroc"]
+    assert json.loads(summary["image/all/auroc"]) == pytest.approx(expected)
+    assert any("worst_slices" in key for key in keys) and any("roc" in key for key in keys)
+    with pytest.raises(ConfigError, match="wandb is 'on'"):
+        evaluated(detector, wandb="on")
+
+
+def test_a_run_equals_itself_and_another_one_differs_with_an_interval(detector, tiny, codebook):  # noqa: F811
+    other = fit(tiny("stage=detector", f"codebook_run={codebook.folder}", "seed=5", name="other"))
+    for run in (detector, other):
+        evaluated(run)
+    rows = json.loads(compare(detector, detector, COMPARE).read_text())["rows"]
+    assert all(row["values"][0] == row["values"][1] and row["p"] == 1.0 for row in rows)
+    result = compare(detector, other, COMPARE)
+    rows = json.loads(result.read_text())["rows"]
+    names = {row["figure"] for row in rows}
+    assert names >= {"slice AUROC", "slice AP", "pixel ap, lung", "pixel aupro, slice"}
+    for row in rows:
+        assert row["low"] <= row["values"][0] - row["values"][1] + 0.1 and 0 < row["p"] <= 1
+    assert "95 % interval" in result.with_suffix(".md").read_text()
+
+
+def test_runs_on_different_data_or_not_evaluated_are_not_compared(detector, toy_folder, tmp_path):  # noqa: F811
+    with pytest.raises(RunError, match="0 evaluations"):
+        compare(detector, detector, COMPARE)
+    folder = evaluated(detector)
+    other = folder.with_name("other")
+    shutil.copytree(folder, other)
+    with pytest.raises(RunError, match=r"2 evaluations .*choose with name="):
+        compare(detector, detector, COMPARE)
+
+
+@pytest.fixture
+def other_folder(toy_folder, tmp_path):
+    """The toy data with a test set of one's own."""
+
+    def make(normals, abnormal):
+        folder = tmp_path / "own"
+        shutil.copytree(toy_folder / "train", folder / "train")
+        rng = np.random.default_rng(1)
+        for index in range(normals):
+            save(toy_slice(rng)[0], folder / f"test/normal/n{index}.png")
+        for index in range(abnormal):
+            image, mask, _ = toy_slice(rng, lesion=True)
+            save(image, folder / f"test/abnormal/nodule/a{index}.png")
+            save(mask.astype(np.uint8) * 255, folder / f"test/masks/nodule/a{index}.png")
+        return folder
+
+    return make
+
+
+def test_one_class_only_is_not_defined_and_says_so(detector, other_folder):  # noqa: F811
+    folder = evaluated(detector, folder=str(other_folder(0, 6)))
+    row = record_of(folder)["image"][0]
+    assert row["auroc"] is None and row["specificity"] is None and row["beats_floor"] is None
+    assert row["intervals"]["auroc"]["low"] is None and row["sensitivity"] is not None
+    assert "| all     | 6 / 0" in (folder / "summary.md").read_text()
+
+
+def test_too_few_slices_for_a_bootstrap_give_no_interval(detector, other_folder):  # noqa: F811
+    record = record_of(evaluated(detector, folder=str(other_folder(2, 2))))
+    assert record["image"][0]["auroc"] is not None and record["image"][0]["intervals"]["auroc"]["low"] is None
+    assert record["pixel"][0]["intervals"]["ap"]["low"] is None
+
+
+def test_a_mask_of_another_size_or_on_a_normal_slice_is_an_error(detector, other_folder):  # noqa: F811
+    folder = other_folder(2, 2)
+    save(np.zeros((16, 16), np.uint8), folder / "test/masks/nodule/a0.png")
+    with pytest.raises(DataError, match=r"a0\.png.*16"):
+        evaluated(detector, folder=str(folder))
+    save(np.zeros((32, 32), np.uint8), folder / "test/masks/nodule/a0.png")
+    save(np.full((32, 32), 255, np.uint8), folder / "test/masks/normal/n0.png")
+    with pytest.raises(DataError, match="normal"):
+        evaluated(detector, folder=str(folder))
