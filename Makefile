@@ -14,10 +14,10 @@ demo: $(VENV)/installed ## both stages, evaluation, pictures and report on the s
 	$(RUN) -m anomask.evaluate run=demo_detector
 
 test: $(VENV)/installed ## the default suite, under 5 minutes on 2 cores
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2
 
 test-all: $(VENV)/installed ## with the slow tests
-	$(RUN) -m pytest -m ''
+	$(RUN) -m pytest -n 2 -m ''
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check src tests benchmarks

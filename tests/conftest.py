@@ -12,7 +12,7 @@ from PIL import Image
 from anomask.config import CONF_FOLDER, plain, register
 
 os.environ.setdefault("WANDB_MODE", "offline")
-torch.set_num_threads(2)
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 REAL_DATA = Path(os.environ.get("ANOMASK_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -31,7 +31,6 @@ from anomask.report.record import Evaluation, ScoredSlice, build_record
 from anomask.runs import Run, find_run
 from anomask.scoring.colour import grey, heat, outline, overlay, paint
 from anomask.stages.detector import DetectorStage
-from anomask.tracking import log_evaluation
 from anomask.types import Detection, SliceBatch
 
 log = logging.getLogger(__name__)
@@ -145,6 +144,8 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
     pictures = draw(stage, data, choose_pictures(evaluation.slices, config.pictures), evaluation)
     write_results(folder, record, evaluation, pictures)
     if config.wandb != "off":
+        from anomask.tracking import log_evaluation  # W&B takes a second to import
+
         log_evaluation(record, evaluation, pictures, run.folder, config.wandb, config.wandb_project)
     sys.stdout.write(summary(record))
     log.info("results: %s (look at report.html)", folder)

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from anomask.errors import DataError
 from anomask.metrics.histogram import N_BINS, bin_score, score_bins
+from anomask.metrics.lesions import LesionMetrics
 from anomask.metrics.pixel import PixelMetrics
 
 
@@ -146,14 +148,21 @@ def test_bins_keep_the_order_of_scores():
     assert ((found - scores).abs() <= size * 2**-11 + 1e-12).all()
 
 
+KINDS = (partial(PixelMetrics, 0.5), LesionMetrics)
+
+
+def figures(kind, maps, masks):
+    metric = kind()
+    metric.update(maps, masks)
+    return metric.compute()
+
+
 def worker(rank, port, folder):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("gloo", rank=rank, world_size=2)
     maps, masks = tensors(*cases()["smooth"])
-    metric = PixelMetrics(0.5)
     rows = slice(0, 2) if rank == 0 else slice(2, None)
-    metric.update(maps[rows], masks[rows])
-    torch.save(metric.compute(), f"{folder}/{rank}.pt")
+    torch.save([figures(kind, maps[rows], masks[rows]) for kind in KINDS], f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -162,7 +171,6 @@ def test_two_processes_give_the_figures_of_one(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     mp.spawn(worker, (port, str(tmp_path)), nprocs=2)
-    metric = PixelMetrics(0.5)
-    metric.update(*tensors(*cases()["smooth"]))
     for rank in (0, 1):
-        assert torch.load(tmp_path / f"{rank}.pt") == pytest.approx(metric.compute())
+        for found, kind in zip(torch.load(tmp_path / f"{rank}.pt"), KINDS, strict=True):
+            assert found == pytest.approx(figures(kind, *tensors(*cases()["smooth"])))

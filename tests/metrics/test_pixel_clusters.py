@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from anomask.errors import RunError
-from anomask.metrics.pixel import PixelMetrics, pixel_histogram
+from anomask.metrics.pixel import PixelMetrics, pixel_sample, pixel_truth
 from anomask.metrics.pixel_clusters import FIGURES, PixelClusters
 
 
@@ -16,7 +16,7 @@ def slices(count=12, size=48):
 
 
 def single(maps, mask, row):
-    return pixel_histogram(maps[row : row + 1], mask[row : row + 1])
+    return pixel_sample(maps[row : row + 1], pixel_truth(mask[row : row + 1]))
 
 
 @pytest.fixture

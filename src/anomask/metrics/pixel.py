@@ -15,71 +15,80 @@ from anomask.metrics.histogram import N_BINS, Curve, accumulate, best_dice, fall
 _EIGHT = np.ones((3, 3))
 
 
-class PixelHistogram(NamedTuple):
-    """Counts of some slices' pixels by score; the bins in use alone, so one slice costs next to nothing."""
+class PixelTruth(NamedTuple):
+    """The pixels of some slices that count, and which of them are lesions; shared by all maps of these slices."""
 
-    bins: Tensor  # [n] int64, rising
-    positives: Tensor  # [n] int64
-    negatives: Tensor  # [n] int64
-    overlaps: Tensor  # [n] float64, lesion pixels weighted so that each lesion weighs 1
+    within: Tensor  # [B, 1, H, W] bool
+    lesion: Tensor  # [n] bool, one for each pixel that counts
+    weights: Tensor  # [lesion pixels] float64, so that each lesion weighs 1
     n_regions: int
     n_slices: int
+
+
+class PixelSample(NamedTuple):
+    """One map of some slices, by score bin."""
+
+    bins: Tensor  # [n] int64, one for each pixel that counts
+    truth: PixelTruth
     hits: int  # lesion pixels above the threshold; 0 without one
     false_alarms: int
 
 
-def pixel_histogram(
-    anomaly_map: Tensor, mask: Tensor, within: Tensor | None = None, threshold: float | None = None
-) -> PixelHistogram:
-    """Count the pixels of slices.
+def pixel_truth(mask: Tensor, within: Tensor | None = None) -> PixelTruth:
+    """Prepare slices.
+
+    Args:
+        mask: [B, 1, H, W] bool, lesions.
+        within: [B, 1, H, W] bool, pixels that count (the lung); None counts all.
+
+    Raises:
+        DataError: sizes differ.
+    """
+    within = torch.ones_like(mask) if within is None else within
+    if within.shape != mask.shape:
+        raise DataError(
+            f"mask {tuple(mask.shape)} and lung mask {tuple(within.shape)} differ in shape; they must be equal."
+        )
+    weights, n_regions = region_weights(mask & within)
+    return PixelTruth(within, mask[within], weights, n_regions, len(mask))
+
+
+def pixel_sample(anomaly_map: Tensor, truth: PixelTruth, threshold: float | None = None) -> PixelSample:
+    """Look up the bins of a map.
 
     Args:
         anomaly_map: [B, 1, H, W] >= 0, higher is worse.
-        mask: [B, 1, H, W] bool, lesions.
-        within: [B, 1, H, W] bool, pixels that count (the lung); None counts all.
+        truth: of the same slices.
         threshold: a pixel is called anomalous if its map value is greater.
 
     Raises:
         DataError: sizes differ, or a map value is not finite or negative.
     """
-    if anomaly_map.shape != mask.shape or (within is not None and within.shape != mask.shape):
+    if anomaly_map.shape != truth.within.shape:
         raise DataError(
-            f"map {tuple(anomaly_map.shape)}, mask {tuple(mask.shape)} and lung mask "
-            f"{None if within is None else tuple(within.shape)} differ in shape; they must be equal."
+            f"map {tuple(anomaly_map.shape)} and mask {tuple(truth.within.shape)} differ in shape; they must be equal."
         )
-    within = torch.ones_like(mask) if within is None else within
-    positive = mask & within
-    bins, place = torch.unique(score_bins(anomaly_map)[within], return_inverse=True)
-    lesion = positive[within]
-    overlaps = torch.zeros(len(bins), dtype=torch.float64, device=bins.device)
-    n_regions = 0
-    if bool(lesion.any()):
-        weights, n_regions = region_weights(positive)
-        overlaps.index_add_(0, place[lesion], weights)
-    called = anomaly_map[within] > (torch.inf if threshold is None else threshold)
-    return PixelHistogram(
-        bins,
-        torch.bincount(place[lesion], minlength=len(bins)),
-        torch.bincount(place[~lesion], minlength=len(bins)),
-        overlaps,
-        n_regions,
-        len(mask),
-        int((called & lesion).sum()),
-        int((called & ~lesion).sum()),
-    )
+    hits = false_alarms = 0
+    if threshold is not None:
+        called = anomaly_map[truth.within] > threshold
+        hits = int((called & truth.lesion).sum())
+        false_alarms = int(called.sum()) - hits
+    return PixelSample(score_bins(anomaly_map)[truth.within], truth, hits, false_alarms)
 
 
 def region_weights(positive: Tensor) -> tuple[Tensor, int]:
     """Weigh lesion pixels so that each connected lesion (8 neighbours) weighs 1 in total, whatever its size.
 
     Args:
-        positive: [B, 1, H, W] bool, at least one pixel of it true.
+        positive: [B, 1, H, W] bool
 
     Returns:
         one weight a true pixel, in their order, float64; the number of lesions
     """
-    weights, total = [], 0
+    weights, total = [np.zeros(0)], 0
     for mask in positive[:, 0].cpu().numpy():
+        if not mask.any():
+            continue
         labels, count = ndimage.label(mask, _EIGHT)
         found = labels[mask]
         weights.append(1.0 / np.bincount(found, minlength=1)[found])
@@ -113,10 +122,14 @@ def pixel_figures(curve: Curve, threshold: float | None, hits: int, false_alarms
     }
 
 
-def histogram_figures(histogram: PixelHistogram, threshold: float | None = None) -> dict[str, float | None]:
-    """Return the figures of a few slices alone, see `pixel_figures`."""
-    curve = accumulate(*histogram[:5])
-    return pixel_figures(curve, threshold, histogram.hits, histogram.false_alarms)
+def sample_figures(sample: PixelSample, threshold: float | None = None) -> dict[str, float | None]:
+    """Return the figures of one sample alone, see `pixel_figures`."""
+    bins, place = torch.unique(sample.bins, return_inverse=True)
+    lesion, weights, n_regions = sample.truth[1:4]
+    counts = (torch.bincount(place[kind], minlength=len(bins)) for kind in (lesion, ~lesion))
+    overlaps = torch.bincount(place[lesion], weights, minlength=len(bins))
+    curve = accumulate(bins, *counts, overlaps, n_regions)
+    return pixel_figures(curve, threshold, sample.hits, sample.false_alarms)
 
 
 class PixelMetrics(Metric):
@@ -141,15 +154,20 @@ class PixelMetrics(Metric):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, anomaly_map: Tensor, mask: Tensor, within: Tensor | None = None) -> None:
-        """Add slices; arguments and errors as in `pixel_histogram`."""
-        self.add(pixel_histogram(anomaly_map, mask, within, self.threshold))
+        """Add slices; arguments and errors as in `pixel_truth` and `pixel_sample`."""
+        self.add(pixel_sample(anomaly_map, pixel_truth(mask, within), self.threshold))
 
-    def add(self, histogram: PixelHistogram) -> None:
-        """Add counts that were made with this metric's threshold."""
-        for name in ("positives", "negatives", "overlaps"):
-            getattr(self, name).index_add_(0, histogram.bins, getattr(histogram, name))
-        for name in ("n_regions", "n_slices", "hits", "false_alarms"):
-            getattr(self, name).add_(getattr(histogram, name))
+    def add(self, sample: PixelSample) -> None:
+        """Add a sample that was made with this metric's threshold."""
+        lesion, weights = sample.truth.lesion, sample.truth.weights
+        found, clear = sample.bins[lesion], sample.bins[~lesion]
+        self.positives.index_add_(0, found, torch.ones_like(found))
+        self.negatives.index_add_(0, clear, torch.ones_like(clear))
+        self.overlaps.index_add_(0, found, weights)
+        self.n_regions += sample.truth.n_regions
+        self.n_slices += sample.truth.n_slices
+        self.hits += sample.hits
+        self.false_alarms += sample.false_alarms
 
     def compute(self) -> dict[str, float | None]:
         """Return the figures, see `pixel_figures`."""

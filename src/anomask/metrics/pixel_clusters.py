@@ -8,7 +8,7 @@ from anomask.errors import RunError
 from anomask.metrics import curves
 from anomask.metrics.bootstrap import FIGURES_AT_ONCE, LEAST_CLUSTERS, Interval, percentile_interval
 from anomask.metrics.histogram import N_BINS
-from anomask.metrics.pixel import PixelHistogram
+from anomask.metrics.pixel import PixelSample
 
 COARSER = 64  # bins of the exact figures in one bin here: 1.6 % of relative width, enough for an interval
 N_COARSE = -(-N_BINS // COARSER)
@@ -26,13 +26,14 @@ class PixelClusters:
         self.unit = unit
         self.held: dict[str, np.ndarray] = {}  # cluster -> [4, N_COARSE]: positives, negatives, overlaps, regions
 
-    def add(self, cluster: str, histogram: PixelHistogram) -> None:
-        """Add a slice's counts to its cluster."""
+    def add(self, cluster: str, sample: PixelSample) -> None:
+        """Add a slice to its cluster."""
         held = self.held.setdefault(cluster, np.zeros((4, N_COARSE)))
-        bins = (histogram.bins // COARSER).cpu().numpy()
-        for row, values in enumerate((histogram.positives, histogram.negatives, histogram.overlaps)):
-            np.add.at(held[row], bins, values.cpu().numpy())
-        held[3, 0] += histogram.n_regions
+        bins, lesion = (sample.bins // COARSER).cpu().numpy(), sample.truth.lesion.cpu().numpy()
+        held[0] += np.bincount(bins[lesion], minlength=N_COARSE)
+        held[1] += np.bincount(bins[~lesion], minlength=N_COARSE)
+        held[2] += np.bincount(bins[lesion], sample.truth.weights.cpu().numpy(), minlength=N_COARSE)
+        held[3, 0] += sample.truth.n_regions
 
     def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Return each figure [r] with the clusters, in the order of their names, counted `weights` [r, n] times."""

@@ -14,7 +14,7 @@ RESIDUAL_SCALE = 10.0  # brings residuals of a few grey levels to the size of to
 
 
 class Detector(nn.Module):
-    """Frozen VQ-VAE, trainable restorer G' and trainable classifier (METHOD.md sections 4 to 6).
+    """Frozen VQ-VAE, trainable restorer G' and trainable classifier (docs/method.md sections 4 to 6).
 
     The VQ-VAE is frozen for good: no gradient, and `train()` leaves it in eval mode.
 

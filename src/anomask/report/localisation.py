@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from anomask.metrics.lesions import LesionMetrics
-from anomask.metrics.pixel import PixelMetrics, histogram_figures, pixel_histogram
+from anomask.metrics.pixel import PixelMetrics, pixel_sample, pixel_truth, sample_figures
 from anomask.metrics.pixel_clusters import PixelClusters
 from anomask.metrics.trivial import PixelFloors
 from anomask.types import SliceBatch
@@ -63,17 +63,18 @@ class PixelTally:
         name: str,
         cluster: str,
     ) -> None:
+        truth = pixel_truth(mask, within)
         for kind, values in maps.items():
             threshold = self.threshold if kind == ANOMALY_MAP else None
-            histogram = pixel_histogram(values, mask, within, threshold)
+            sample = pixel_sample(values, truth, threshold)
             for group in ("all", disease):
-                self.pixels.setdefault((group, region, kind), PixelMetrics(threshold)).add(histogram)
+                self.pixels.setdefault((group, region, kind), PixelMetrics(threshold)).add(sample)
             if kind != ANOMALY_MAP:
                 continue
-            figures = histogram_figures(histogram, threshold)
+            figures = sample_figures(sample, threshold)
             self.slices[name] = {"region": region, **{figure: figures.get(figure) for figure in SLICE_FIGURES}}
             for group in ("all", disease):
-                self.clusters.setdefault((group, region), PixelClusters(self.unit)).add(cluster, histogram)
+                self.clusters.setdefault((group, region), PixelClusters(self.unit)).add(cluster, sample)
                 self.lesions.setdefault((group, region), LesionMetrics()).update(values, mask, within)
 
     def pixel_rows(self, n_resamples: int, seed: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Stage 2, *detector*: restorer and token classifier learn from synthetic anomalies (METHOD.md sections 3 to 6)."""
+"""Stage 2, *detector*: restorer and classifier learn from synthetic anomalies (docs/method.md sections 3 to 6)."""
 
 from typing import Any
 
@@ -103,7 +103,7 @@ class DetectorStage(pl.LightningModule):
 
     @torch.no_grad()
     def detect(self, batch: SliceBatch) -> Detection:
-        """Detect anomalies in slices (METHOD.md section 6); labels in the batch are not looked at."""
+        """Detect anomalies in slices (docs/method.md section 6); labels in the batch are not looked at."""
         quantised, restoration, probability = self._look(batch.image)
         if self.scorer.mirror:
             probability = (probability + self._look(batch.image.flip(3))[2].flip(2)) / 2
