@@ -1,4 +1,4 @@
-"""Time and memory of the pixel metrics, beside torchmetrics' exact AUROC on a part of the slices.
+"""Time and memory of the pixel and lesion metrics, beside torchmetrics' exact AUROC on a part of the slices.
 
 python benchmarks/metrics.py [--slices 10000] [--size 256] [--exact 300]
 """
@@ -10,6 +10,7 @@ import time
 import torch
 from torchmetrics.functional.classification import binary_auroc
 
+from anomask.metrics.lesions import LesionMetrics
 from anomask.metrics.pixel import PixelMetrics
 
 
@@ -36,19 +37,28 @@ def main():
     torch.set_num_threads(2)
     generator = torch.Generator().manual_seed(0)
     list(batches(10, a.size, generator))
-    before, spent, metric = peak_mb(), 0.0, PixelMetrics(0.1)
+    before = peak_mb()
+    metrics = {"pixels": PixelMetrics(0.1), "lesions (FROC)": LesionMetrics()}
+    spent = dict.fromkeys(metrics, 0.0)
     for maps, mask in batches(a.slices, a.size, generator):
+        for name, metric in metrics.items():
+            start = time.perf_counter()
+            metric.update(maps, mask, torch.ones_like(mask))
+            spent[name] += time.perf_counter() - start
+    for name, metric in metrics.items():
         start = time.perf_counter()
-        metric.update(maps, mask, torch.ones_like(mask))
-        spent += time.perf_counter() - start
+        found = metric.compute()
+        spent[name] += time.perf_counter() - start
+        print(f"{name}: {a.slices} slices of {a.size}^2 in {spent[name]:.1f} s")
+        print({key: value if value is None else round(value, 5) for key, value in list(found.items())[:6]})
+    print(f"together {sum(spent.values()):.1f} s, +{peak_mb() - before:.0f} MB")
+    read = a.slices * a.size**2 * 6 / 1e9  # float32 map, mask and lung mask
+    flat = torch.rand(50_000_000)
     start = time.perf_counter()
-    found = metric.compute()
-    spent += time.perf_counter() - start
-    used = peak_mb() - before
-    print(
-        f"ours: {a.slices} slices of {a.size}^2: {spent:.1f} s ({1e3 * spent / a.slices:.2f} ms each), +{used:.0f} MB"
-    )
-    print({name: value if value is None else round(value, 5) for name, value in found.items()})
+    flat.sum()
+    rate = 0.2 / (time.perf_counter() - start)
+    print(f"floor: reading {read:.1f} GB once, {read / rate:.1f} s at this run's {rate:.1f} GB/s")
+    del flat
     held = list(batches(a.exact, a.size, torch.Generator().manual_seed(0)))
     maps, mask = (torch.cat(parts).flatten() for parts in zip(*held, strict=True))
     before, start = peak_mb(), time.perf_counter()
