@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 LEAST_CLUSTERS = 5  # fewer give intervals that mean nothing
-FIGURES_AT_ONCE = 2_000_000  # numbers held by one chunk of resamples
+NUMBERS_AT_ONCE = 2_000_000  # held by one chunk of resamples
 
 
 class Interval(NamedTuple):
@@ -27,9 +27,12 @@ def clusters_of(patients: Sequence[str]) -> tuple[np.ndarray, str]:
 
 def resampled_weights(clusters: np.ndarray, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
     """Draw clusters with replacement: how often each item counts in each resample, [n_resamples, n]."""
-    n_clusters = int(clusters.max()) + 1
-    drawn = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=n_resamples)
-    return drawn[:, clusters].astype(float)
+    return cluster_weights(int(clusters.max()) + 1, n_resamples, rng)[:, clusters]
+
+
+def cluster_weights(n_clusters: int, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw clusters with replacement: how often each counts in each resample, [n_resamples, n_clusters]."""
+    return rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=n_resamples).astype(float)
 
 
 def interval(

@@ -6,7 +6,7 @@ import numpy as np
 
 from anomask.errors import RunError
 from anomask.metrics import curves
-from anomask.metrics.bootstrap import FIGURES_AT_ONCE, LEAST_CLUSTERS, Interval, percentile_interval
+from anomask.metrics.bootstrap import LEAST_CLUSTERS, NUMBERS_AT_ONCE, Interval, cluster_weights, percentile_interval
 from anomask.metrics.histogram import N_BINS
 from anomask.metrics.pixel import PixelSample
 
@@ -45,7 +45,7 @@ class PixelClusters:
         n = len(self.held)
         if n < LEAST_CLUSTERS or not n_resamples:
             return dict.fromkeys(FIGURES, Interval(None, None, self.unit, n))
-        weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(float)
+        weights = cluster_weights(n, n_resamples, np.random.default_rng(seed))
         return {name: percentile_interval(values, self.unit, n) for name, values in self.figures(weights).items()}
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -71,7 +71,7 @@ class PixelClusters:
         return found
 
     def _chunks(self, weights: np.ndarray) -> Iterator[np.ndarray]:
-        rows = max(1, FIGURES_AT_ONCE // N_COARSE)
+        rows = max(1, NUMBERS_AT_ONCE // N_COARSE)
         return (weights[start : start + rows] for start in range(0, len(weights), rows))
 
     def _figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:

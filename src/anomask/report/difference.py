@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from anomask.errors import RunError
-from anomask.metrics.bootstrap import LEAST_CLUSTERS, Interval, paired_p_value, percentile_interval
+from anomask.metrics.bootstrap import LEAST_CLUSTERS, Interval, cluster_weights, paired_p_value, percentile_interval
 from anomask.metrics.pixel_clusters import FIGURES, PixelClusters
 from anomask.report.markdown import number, table_of
 
@@ -22,7 +22,7 @@ def pixel_differences(
     if first.held.keys() != second.held.keys() or first.unit != second.unit:
         raise RunError("the two runs' pixel histograms are of different patients or slices. Evaluate both again.")
     n = len(first.held)
-    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(float)
+    weights = cluster_weights(n, n_resamples, np.random.default_rng(seed))
     whole = [clusters.figures(np.ones((1, n))) for clusters in (first, second)]
     resampled = [clusters.figures(weights) for clusters in (first, second)]
     rows = []
