@@ -36,12 +36,17 @@ def tiny_arguments(toy_folder):
     return [*TINY, f"data.folder={toy_folder}"]
 
 
-@pytest.mark.parametrize("module", ["train", "evaluate"])
+HELP = {
+    "train": ("codebook_run", "First steps", "synthesiser", "multirun"),
+    "evaluate": ("run", "bootstrap", "maps"),
+    "compare": ("first", "second", "paired"),
+}
+
+
+@pytest.mark.parametrize("module", HELP)
 def test_help_teaches(module, tmp_path):
     text = call(module, "--help", folder=tmp_path).stdout
-    for word in {"train": ("codebook_run", "First steps", "synthesiser", "multirun"), "evaluate": ("run", "bootstrap")}[
-        module
-    ]:
+    for word in HELP[module]:
         assert word in text
 
 
