@@ -50,7 +50,7 @@ def detection_table(record: dict[str, Any]) -> str:
         "balanced accuracy": lambda row: number(row["balanced_accuracy"]),
         "MCC": lambda row: number(row["mcc"]),
     }
-    return table_of(columns, record["image"])
+    return table_of(columns, distinct(record["image"]))
 
 
 def localisation_table(record: dict[str, Any]) -> str:
@@ -69,7 +69,7 @@ def localisation_table(record: dict[str, Any]) -> str:
         "Dice at threshold": lambda row: number(row.get("dice")),
         "oracle Dice": lambda row: number(row["oracle_dice"]),
     }
-    return table_of(columns, record["pixel"])
+    return table_of(columns, distinct(record["pixel"]))
 
 
 def lesion_table(record: dict[str, Any]) -> str:
@@ -80,7 +80,7 @@ def lesion_table(record: dict[str, Any]) -> str:
         for name in ("all", *STRATA)
     }
     about = {"disease": lambda row: row["group"], "within": lambda row: row["region"]}
-    return table_of(about | rates | sizes, record["lesions"])
+    return table_of(about | rates | sizes, distinct(record["lesions"]))
 
 
 def patient_table(record: dict[str, Any]) -> str:
@@ -95,6 +95,12 @@ def patient_table(record: dict[str, Any]) -> str:
         "AUROC": lambda row: number(row["auroc"]),
     }
     return table_of(columns, record["patients"])
+
+
+def distinct(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out the rows of a disease that is the only one: they repeat those of all diseases."""
+    alone = len({row["group"] for row in rows}) == 2
+    return [row for row in rows if not alone or row["group"] == "all"]
 
 
 def table_of(columns: dict[str, Callable[[dict[str, Any]], str]], rows: Sequence[dict[str, Any]]) -> str:
