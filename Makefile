@@ -30,10 +30,10 @@ benchmark: $(VENV)/installed ## time of the synthesiser, time and memory of the 
 	$(RUN) benchmarks/metrics.py
 
 test: $(VENV)/installed ## the default suite, under 5 minutes on 2 cores
-	$(RUN) -m pytest -n 2
+	$(RUN) -m pytest -n 2 --dist worksteal
 
 test-all: $(VENV)/installed ## with the slow tests
-	$(RUN) -m pytest -n 2 -m ''
+	$(RUN) -m pytest -n 2 --dist worksteal -m ''
 
 lint: $(VENV)/installed ## style of the code
 	$(VENV)/bin/ruff check src tests benchmarks

@@ -145,7 +145,9 @@ def test_one_class_only_is_not_defined_and_says_so(detector, other_folder):  # n
     assert row["auroc"] is None and row["specificity"] is None and row["beats_floor"] is None
     assert row["intervals"]["auroc"]["low"] is None and row["sensitivity"] is not None
     text = (folder / "summary.md").read_text()
-    assert "| all     | 6 / 0" in text and "| nodule" not in text  # the only disease: its rows would repeat those of all
+    assert (
+        "| all     | 6 / 0" in text and "| nodule" not in text
+    )  # the only disease: its rows would repeat those of all
 
 
 def test_too_few_slices_for_a_bootstrap_give_no_interval(detector, other_folder):  # noqa: F811
