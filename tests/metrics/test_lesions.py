@@ -21,7 +21,7 @@ def maps_with_lesions(slices=8, size=64, seed=0):
 def slow_froc(maps, masks, rate):
     """Every threshold in turn: candidates above it, the lesions they hit, the false ones among them."""
     radius = max(1, round(APART * masks.shape[-1]))
-    found = peaks(maps, radius)
+    found = torch.stack([torch.from_numpy(peaks(image[0].numpy(), radius))[None] for image in maps])
     best = 0.0
     for threshold in maps[found].unique():
         hits = lesions = alarms = 0

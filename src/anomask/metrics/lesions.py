@@ -2,12 +2,11 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 from torchmetrics import Metric
 
-from anomask.metrics.histogram import N_BINS, falling_curve, score_bins
+from anomask.metrics.histogram import N_BINS, check_range, falling_curve, score_bins
 
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # false positives a slice, as in the LUNA16 challenge
 STRATA = {"small": 0.05, "medium": 0.15, "large": float("inf")}  # equivalent diameter below this share of the side
@@ -16,9 +15,9 @@ APART = 0.04  # peaks nearer to a higher one than this share of the side are not
 _EIGHT = np.ones((3, 3))
 
 
-def peaks(anomaly_map: Tensor, radius: int) -> Tensor:
-    """Mark the highest pixels within `radius` of themselves, zeros left out: [B, 1, H, W] -> bool of that shape."""
-    highest = F.max_pool2d(anomaly_map, 2 * radius + 1, stride=1, padding=radius)
+def peaks(anomaly_map: np.ndarray, radius: int) -> np.ndarray:
+    """Mark the highest pixels within `radius` of themselves, zeros left out: [H, W] -> bool of that shape."""
+    highest = ndimage.maximum_filter(anomaly_map, 2 * radius + 1, mode="constant")
     return (anomaly_map == highest) & (anomaly_map > 0)
 
 
@@ -51,24 +50,26 @@ class LesionMetrics(Metric):
             anomaly_map, mask = anomaly_map * within, mask & within
         side = mask.shape[-1]
         radius = max(1, round(APART * side))
-        bins = score_bins(anomaly_map)[:, 0].cpu().numpy()
-        found = peaks(anomaly_map, radius)[:, 0].cpu().numpy()
-        for row in range(len(mask)):
-            self._add(bins[row], found[row], mask[row, 0].cpu().numpy(), side)
+        check_range(anomaly_map)
+        for values, lesions in zip(anomaly_map[:, 0].cpu(), mask[:, 0].cpu().numpy(), strict=True):
+            peak = peaks(values.numpy(), radius)
+            self._add(score_bins(values[torch.from_numpy(peak)]).numpy(), peak, lesions, side)
         self.n_slices += len(mask)
 
     def _add(self, bins: np.ndarray, peak: np.ndarray, mask: np.ndarray, side: int) -> None:
+        # Bins of the peaks alone, in row-major order.
         plateaus, n_plateaus = ndimage.label(peak, _EIGHT)  # equal neighbours are one candidate
-        lesions, n_lesions = ndimage.label(mask, _EIGHT)
+        plateau, hit = plateaus[peak], mask[peak]
         height = np.zeros(n_plateaus + 1, np.int64)
-        height[plateaus[peak]] = bins[peak]
+        height[plateau] = bins
         inside = np.zeros(n_plateaus + 1, bool)
-        inside[plateaus[peak & mask]] = True
+        inside[plateau[hit]] = True
         self._count("alarms", height[1:][~inside[1:]])
-        if not n_lesions:
+        if not mask.any():
             return
+        lesions, n_lesions = ndimage.label(mask, _EIGHT)
         best = np.full(n_lesions + 1, -1)
-        np.maximum.at(best, lesions[peak & mask], bins[peak & mask])
+        np.maximum.at(best, lesions[peak][hit], bins[hit])
         diameter = 2 * np.sqrt(np.bincount(lesions.ravel())[1:] / np.pi) / side
         stratum = np.searchsorted(list(STRATA.values()), diameter, side="right")
         for index, name in enumerate(STRATA):

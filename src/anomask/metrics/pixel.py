@@ -18,7 +18,8 @@ _EIGHT = np.ones((3, 3))
 class PixelTruth(NamedTuple):
     """The pixels of some slices that count, and which of them are lesions; shared by all maps of these slices."""
 
-    within: Tensor  # [B, 1, H, W] bool
+    shape: torch.Size  # [B, 1, H, W]
+    within: Tensor | None  # bool of that shape; None counts all
     lesion: Tensor  # [n] bool, one for each pixel that counts
     weights: Tensor  # [lesion pixels] float64, so that each lesion weighs 1
     n_regions: int
@@ -44,13 +45,13 @@ def pixel_truth(mask: Tensor, within: Tensor | None = None) -> PixelTruth:
     Raises:
         DataError: sizes differ.
     """
-    within = torch.ones_like(mask) if within is None else within
+    if within is None:
+        return PixelTruth(mask.shape, None, mask.flatten(), *region_weights(mask), len(mask))
     if within.shape != mask.shape:
         raise DataError(
             f"mask {tuple(mask.shape)} and lung mask {tuple(within.shape)} differ in shape; they must be equal."
         )
-    weights, n_regions = region_weights(mask & within)
-    return PixelTruth(within, mask[within], weights, n_regions, len(mask))
+    return PixelTruth(mask.shape, within, mask[within], *region_weights(mask & within), len(mask))
 
 
 def pixel_sample(anomaly_map: Tensor, truth: PixelTruth, threshold: float | None = None) -> PixelSample:
@@ -64,16 +65,17 @@ def pixel_sample(anomaly_map: Tensor, truth: PixelTruth, threshold: float | None
     Raises:
         DataError: sizes differ, or a map value is not finite or negative.
     """
-    if anomaly_map.shape != truth.within.shape:
+    if anomaly_map.shape != truth.shape:
         raise DataError(
-            f"map {tuple(anomaly_map.shape)} and mask {tuple(truth.within.shape)} differ in shape; they must be equal."
+            f"map {tuple(anomaly_map.shape)} and mask {tuple(truth.shape)} differ in shape; they must be equal."
         )
+    values = anomaly_map.flatten() if truth.within is None else anomaly_map[truth.within]
     hits = false_alarms = 0
     if threshold is not None:
-        called = anomaly_map[truth.within] > threshold
+        called = values > threshold
         hits = int((called & truth.lesion).sum())
         false_alarms = int(called.sum()) - hits
-    return PixelSample(score_bins(anomaly_map)[truth.within], truth, hits, false_alarms)
+    return PixelSample(score_bins(values), truth, hits, false_alarms)
 
 
 def region_weights(positive: Tensor) -> tuple[Tensor, int]:
@@ -125,7 +127,7 @@ def pixel_figures(curve: Curve, threshold: float | None, hits: int, false_alarms
 def sample_figures(sample: PixelSample, threshold: float | None = None) -> dict[str, float | None]:
     """Return the figures of one sample alone, see `pixel_figures`."""
     bins, place = torch.unique(sample.bins, return_inverse=True)
-    lesion, weights, n_regions = sample.truth[1:4]
+    lesion, weights, n_regions = sample.truth[2:5]
     counts = (torch.bincount(place[kind], minlength=len(bins)) for kind in (lesion, ~lesion))
     overlaps = torch.bincount(place[lesion], weights, minlength=len(bins))
     curve = accumulate(bins, *counts, overlaps, n_regions)
@@ -160,9 +162,11 @@ class PixelMetrics(Metric):
     def add(self, sample: PixelSample) -> None:
         """Add a sample that was made with this metric's threshold."""
         lesion, weights = sample.truth.lesion, sample.truth.weights
-        found, clear = sample.bins[lesion], sample.bins[~lesion]
+        found = sample.bins[lesion]
         self.positives.index_add_(0, found, torch.ones_like(found))
-        self.negatives.index_add_(0, clear, torch.ones_like(clear))
+        # All pixels, less the few lesion ones: cheaper than picking out the others.
+        self.negatives.index_add_(0, sample.bins, torch.ones_like(sample.bins))
+        self.negatives.index_add_(0, found, -torch.ones_like(found))
         self.overlaps.index_add_(0, found, weights)
         self.n_regions += sample.truth.n_regions
         self.n_slices += sample.truth.n_slices
