@@ -161,3 +161,18 @@ def test_the_packaged_augmentation_keeps_ranges_and_kinds(folder):
     assert batch.image.min() >= 0.0 and batch.image.max() <= 1.0
     assert not torch.equal(batch.image, data.train_set[0].image)  # drawn anew each time
     assert torch.equal(data.validation_set[0].image, data.validation_set[0].image)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.PNG", "a.dcm"])
+def test_an_image_that_is_no_png_is_an_error_and_other_files_are_not(folder, name):
+    (folder / "train/normal/notes.txt").write_text("scanned in May")
+    assert len(read_folder(folder)) == 10
+    (folder / "train/normal" / name).write_bytes(b"anything")
+    with pytest.raises(DataError, match=rf"{name} is not a \.png; .* Convert or rename it"):
+        read_folder(folder)
+
+
+def test_a_disease_named_all_is_an_error(folder):
+    noise(folder / "test/abnormal/all/c1.png")
+    with pytest.raises(DataError, match="'all' stands for all diseases"):
+        read_folder(folder)

@@ -13,7 +13,7 @@ from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from anomask.errors import DataError
-from anomask.metrics.histogram import N_BINS, bin_score, score_bins
+from anomask.metrics.histogram import N_BINS, bin_score, score_below_share, score_bins
 from anomask.metrics.lesions import LesionMetrics
 from anomask.metrics.pixel import PixelMetrics
 
@@ -174,3 +174,16 @@ def test_two_processes_give_the_figures_of_one(tmp_path):
     for rank in (0, 1):
         for found, kind in zip(torch.load(tmp_path / f"{rank}.pt"), KINDS, strict=True):
             assert found == pytest.approx(figures(kind, *tensors(*cases()["smooth"])))
+
+
+def test_the_pixel_quantile_leaves_at_most_its_share_above():
+    scores = torch.rand(10_000, generator=torch.Generator().manual_seed(0)).square() * 0.4
+    counts = torch.bincount(score_bins(scores), minlength=N_BINS)
+    for share in (0.5, 0.99):
+        threshold = score_below_share(counts, share)
+        above = float((scores > threshold).double().mean())
+        assert 1 - share - 2e-3 < above <= 1 - share
+    piled = torch.bincount(score_bins(torch.zeros(100)), minlength=N_BINS)
+    assert 0 <= score_below_share(piled, 0.99) < 1e-11
+    with pytest.raises(DataError, match="no pixel was counted"):
+        score_below_share(torch.zeros(N_BINS, dtype=torch.int64), 0.99)

@@ -69,15 +69,22 @@ def _scan(folder: Path) -> Iterable[SliceRecord]:
     for split in ("train", "test"):
         for label in ("normal", "abnormal"):
             root = folder / split / label
-            for path in sorted(root.rglob("*.png")):
+            for path in sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGES):
+                if path.suffix != ".png":  # leaving it out would shrink the data without a word
+                    raise DataError(
+                        f"{path} is not a .png; slices are 8-bit grey PNG, named .png. Convert or rename it."
+                    )
                 parts = path.relative_to(root).parts
                 disease = "" if label == "normal" else (parts[0] if len(parts) > 1 else "abnormal")
+                if disease == "all":
+                    raise DataError(f"{root / 'all'}: 'all' stands for all diseases in the tables. Rename the folder.")
                 name = path.relative_to(folder).as_posix()
                 mask, lung_mask = (_companion(folder / split / kind, label, path, parts) for kind in MASK_FOLDERS)
                 yield SliceRecord(path, name, split, label, disease, mask=mask, lung_mask=lung_mask)
 
 
 MASK_FOLDERS = ("masks", "lung_masks")
+IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".nii"}
 COLUMNS = ("path", "split", "label", "disease", "patient", "source", "mask", "lung_mask")
 
 
