@@ -16,6 +16,7 @@ from anomask.entry import user_errors
 from anomask.errors import RunError
 from anomask.files import write_json, write_text
 from anomask.metrics.bootstrap import paired_difference
+from anomask.metrics.curves import defined
 from anomask.metrics.image import weighted_auroc, weighted_average_precision
 from anomask.report.difference import comparison, pixel_differences
 from anomask.report.files import read_clusters, read_scores
@@ -83,7 +84,7 @@ def image_differences(folders: tuple[Path, Path], n_resamples: int, seed: int) -
         scores = [np.array([float(table[paths[index]]["score"]) for index in kept]) for table in tables]
         for name, metric in IMAGE_FIGURES.items():
             figures = [partial(metric, values, labels) for values in scores]
-            values = [float(figure(np.ones((1, len(kept))))[0]) for figure in figures]
+            values = [defined(figure(np.ones((1, len(kept))))[0]) for figure in figures]
             rng = np.random.default_rng(seed)
             found, p_value = paired_difference(*figures, patients, n_resamples, rng)
             rows.append({"figure": f"slice {name}", "group": group, "values": values, **found._asdict(), "p": p_value})

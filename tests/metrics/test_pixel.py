@@ -130,6 +130,8 @@ def test_bad_maps_are_errors():
             PixelMetrics().update(torch.full((1, 1, 4, 4), value), mask)
     with pytest.raises(DataError, match="differ in shape"):
         PixelMetrics().update(torch.zeros(1, 1, 4, 5), mask)
+    with pytest.raises(DataError, match="lung mask .* differ in shape"):
+        PixelMetrics().update(torch.zeros(1, 1, 4, 4), mask, torch.ones(1, 1, 4, 5, dtype=torch.bool))
 
 
 def test_bins_keep_the_order_of_scores():

@@ -11,6 +11,7 @@ from PIL import Image
 from anomask.compare import compare
 from anomask.config import CompareConfig
 from anomask.errors import ConfigError, DataError, RunError
+from anomask.runs import Run
 from tests.conftest import save, toy_slice
 from tests.stages.test_pipeline import codebook, detector, evaluated, fit  # noqa: F401
 
@@ -110,14 +111,31 @@ def test_a_run_equals_itself_and_another_one_differs_with_an_interval(detector, 
     assert "95 % interval" in result.with_suffix(".md").read_text()
 
 
-def test_runs_on_different_data_or_not_evaluated_are_not_compared(detector, toy_folder, tmp_path):  # noqa: F811
+def test_a_run_not_evaluated_or_evaluated_twice_is_not_compared(detector):  # noqa: F811
     with pytest.raises(RunError, match="0 evaluations"):
         compare(detector, detector, COMPARE)
     folder = evaluated(detector)
-    other = folder.with_name("other")
-    shutil.copytree(folder, other)
+    shutil.copytree(folder, folder.with_name("other"))
     with pytest.raises(RunError, match=r"2 evaluations .*choose with name="):
         compare(detector, detector, COMPARE)
+
+
+def test_evaluations_on_different_data_or_incomplete_ones_are_not_compared(detector, tmp_path):  # noqa: F811
+    folder = evaluated(detector)
+    other = Run(tmp_path / "other")
+    shutil.copytree(detector.folder, other.folder)
+    target = other.folder / "evaluation" / folder.name
+    np.savez(target / "pixels_lung.npz", **(dict(np.load(folder / "pixels_lung.npz")) | {"unit": np.array("patient")}))
+    with pytest.raises(RunError, match="different patients or slices"):
+        compare(detector, other, COMPARE)
+    record = record_of(target)
+    (target / "record.json").write_text(json.dumps(record | {"fingerprint": "0"}))
+    with pytest.raises(RunError, match="different data"):
+        compare(detector, other, COMPARE)
+    (target / "record.json").write_text(json.dumps(record))
+    (target / "scores.csv").unlink()
+    with pytest.raises(RunError, match=r"no scores\.csv in"):
+        compare(detector, other, COMPARE)
 
 
 @pytest.fixture
@@ -140,7 +158,7 @@ def other_folder(toy_folder, tmp_path):
 
 
 def test_one_class_only_is_not_defined_and_says_so(detector, other_folder):  # noqa: F811
-    folder = evaluated(detector, folder=str(other_folder(0, 6)))
+    folder = evaluated(detector, folder=str(other_folder(0, 6)), wandb="offline")  # curves of one class are empty
     row = record_of(folder)["image"][0]
     assert row["auroc"] is None and row["specificity"] is None and row["beats_floor"] is None
     assert row["intervals"]["auroc"]["low"] is None and row["sensitivity"] is not None

@@ -35,6 +35,8 @@ def write_results(folder: Path, record: dict[str, Any], evaluation: Evaluation, 
         if ("all", region) in evaluation.pixels.clusters:
             with whole_file(clusters_file(folder, region)) as file:
                 np.savez_compressed(file, **evaluation.pixels.clusters["all", region].arrays())
+        else:  # an earlier evaluation's would be compared
+            clusters_file(folder, region).unlink(missing_ok=True)
     write_text(folder / "summary.md", summary(record))
     write_text(folder / "report.html", page(record, pictures))
     write_json(folder / "record.json", record)
