@@ -39,6 +39,11 @@ TINY = [
     "~callbacks.progress",
 ]
 
+# What makes a comparison method small enough for 32 px: its own keys beside TINY.
+TINY_BASELINES = {
+    "ae": ["baseline.channels=[8,16]", "baseline.bottleneck=4"],
+}
+
 
 def toy_slice(rng, size=32, lesion=False):
     """A bright frame around two dark lungs with some texture; a lesion is a brighter disc in one of them."""

@@ -4,7 +4,7 @@ import inspect
 import logging
 from typing import Any
 
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from pytorch_lightning import LightningDataModule
 
 from anomask.data.datamodule import SliceDataModule
@@ -13,6 +13,7 @@ from anomask.models.detector import Detector
 from anomask.models.vqvae import VQVAE
 from anomask.runs import Run
 from anomask.scoring.scorer import Scorer
+from anomask.stages.baseline import BaselineStage
 from anomask.stages.codebook import CodebookStage
 from anomask.stages.corruption import Corrupter
 from anomask.stages.detector import DetectorStage
@@ -67,14 +68,23 @@ def build_vqvae(settings: Settings) -> VQVAE:
     return VQVAE(*parts, size=settings["data"]["size"])
 
 
-def build_stage(settings: Settings, codebook: Run | None = None) -> CodebookStage | DetectorStage:
+def needs_codebook(settings: Settings) -> bool:
+    """Say whether a run stands on a trained codebook: the detector, and comparison methods that take a `vqvae`."""
+    if settings["stage"]["name"] == "baseline":
+        return "vqvae" in inspect.signature(get_class(_method(settings)["_target_"])).parameters
+    return settings["stage"]["name"] == "detector"
+
+
+def build_stage(settings: Settings, codebook: Run | None = None) -> CodebookStage | DetectorStage | BaselineStage:
     """Build the stage that the settings name, with fresh weights or on top of a codebook run.
 
     Args:
         settings: a run's settings.
-        codebook: stage 2: the run whose codebook is taken; None leaves it to a checkpoint that is loaded later.
+        codebook: the run whose codebook is taken; None leaves it to a checkpoint that is loaded later.
     """
     optimisation = instantiate(settings["stage"]["optimisation"], _convert_="all")
+    if settings["stage"]["name"] == "baseline":
+        return _build_baseline(settings, optimisation, codebook)
     vqvae, seed = build_vqvae(settings), settings["seed"]
     if settings["stage"]["name"] == "codebook":
         loss = instantiate(settings["loss"]["codebook"])
@@ -103,12 +113,31 @@ def build_scorer(settings: Settings) -> Scorer:
     return Scorer(**{name: instantiate(value) if isinstance(value, dict) else value for name, value in scoring.items()})
 
 
-def open_stage(run: Run, checkpoint: str) -> CodebookStage | DetectorStage:
+def open_stage(run: Run, checkpoint: str) -> CodebookStage | DetectorStage | BaselineStage:
     """Rebuild a trained stage from its run folder alone, in eval mode."""
     loaded = run.load_checkpoint(checkpoint)
     stage = build_stage(loaded["settings"])
     stage.load_state_dict(loaded["state_dict"])
     return stage.eval()
+
+
+def _method(settings: Settings) -> Settings:
+    if settings["baseline"] is None:
+        raise ConfigError(
+            "stage=baseline needs a method: baseline=<file in conf/baseline>, or experiment=baseline_<name>."
+        )
+    return settings["baseline"]
+
+
+def _build_baseline(settings: Settings, optimisation: Any, codebook: Run | None) -> BaselineStage:
+    given = {}
+    if needs_codebook(settings):
+        given["vqvae"] = build_vqvae(settings)
+        if codebook is not None:
+            _load_codebook(given["vqvae"], settings, codebook)
+    method = instantiate(_method(settings), **given, _convert_="all")
+    method.freeze()
+    return BaselineStage(method, build_scorer(settings), optimisation, settings["seed"], settings)
 
 
 def _build_detector(settings: Settings, vqvae: VQVAE) -> Detector:

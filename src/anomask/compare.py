@@ -95,7 +95,7 @@ def image_differences(folders: tuple[Path, Path], n_resamples: int, seed: int) -
 def main(config: DictConfig) -> None:
     """Compose the settings from conf/compare.yaml and the command line, and compare."""
     with user_errors():
-        first, second = (find_run(name, config.runs, "detector") for name in (config.first, config.second))
+        first, second = (find_run(name, config.runs, "detector", "baseline") for name in (config.first, config.second))
         log.info("results: %s", compare(first, second, config))
 
 

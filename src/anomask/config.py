@@ -94,6 +94,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     synthesiser: SynthesiserConfig = field(default_factory=SynthesiserConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    baseline: dict[str, Any] | None = None
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     stage: StageConfig = field(default_factory=StageConfig)
     trainer: dict[str, Any] = MISSING
@@ -135,12 +136,13 @@ class CompareConfig:
 
 
 def register() -> None:
-    """Make the schemas known to Hydra, and the resolver that lets `resume` take the place of a new run folder."""
+    """Make the schemas known to Hydra, and two resolvers: for `resume` in place of a new run folder, for run names."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     store.store(name="evaluate_schema", node=EvaluateConfig)
     store.store(name="compare_schema", node=CompareConfig)
     OmegaConf.register_new_resolver("first_set", lambda *values: next(v for v in values if v), replace=True)
+    OmegaConf.register_new_resolver("basename", lambda path: Path(path).name, replace=True)
 
 
 def plain(config: Any) -> dict[str, Any]:

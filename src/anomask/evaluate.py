@@ -12,7 +12,6 @@ import hydra
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning.utilities import move_data_to_device
-from torch import Tensor
 from tqdm import tqdm
 
 from anomask.build import build_data, open_stage
@@ -30,26 +29,19 @@ from anomask.report.page import Picture, to_pixels
 from anomask.report.record import Evaluation, ScoredSlice, build_record
 from anomask.runs import Run, find_run
 from anomask.scoring.colour import grey, heat, outline, overlay, paint
+from anomask.stages.baseline import BaselineStage
 from anomask.stages.detector import DetectorStage
 from anomask.types import Detection, SliceBatch
 
 log = logging.getLogger(__name__)
 register()
 
+Stage = DetectorStage | BaselineStage
 TRACKING = ("off", "offline", "online")
 
 
-def maps_of(stage: DetectorStage, image: Tensor, detection: Detection) -> dict[str, Tensor]:
-    """Return the anomaly map and its two factors, each [B, 1, S, S]."""
-    return {
-        ANOMALY_MAP: detection.anomaly_map,
-        "residual": stage.scorer.anomaly_map.residual_map(image, detection.restoration),
-        "probability": stage.scorer.anomaly_map.probability_map(detection.probability, image.shape[-1]),
-    }
-
-
 def detections(
-    stage: DetectorStage, data: SliceDataModule, progress: bool
+    stage: Stage, data: SliceDataModule, progress: bool
 ) -> Iterator[tuple[SliceBatch, Detection, list[int]]]:
     """Yield batches of the test set with their detections and rows, everything on the CPU."""
     loader = data.test_dataloader()
@@ -59,7 +51,7 @@ def detections(
 
 
 def score(
-    stage: DetectorStage, data: SliceDataModule, threshold: dict[str, Any], maps_folder: Path | None, progress: bool
+    stage: Stage, data: SliceDataModule, threshold: dict[str, Any], maps_folder: Path | None, progress: bool
 ) -> Evaluation:
     """Score every test slice once.
 
@@ -78,7 +70,7 @@ def score(
     tally, slices = PixelTally(threshold.get("pixel", {}).get("threshold"), unit), []
     for batch, found, rows in detections(stage, data, progress):
         own = [records[row] for row in rows]
-        maps = maps_of(stage, batch.image, found) | floors(batch.image)
+        maps = {ANOMALY_MAP: found.anomaly_map} | stage.factors(batch.image, found) | floors(batch.image)
         about = ([getattr(record, field) for record in own] for field in ("name", "patient", "disease"))
         tally.update(batch, maps, *about)
         features = trivial_features(batch.image).tolist()
@@ -90,7 +82,7 @@ def score(
     return Evaluation(slices, normal_features, tally, threshold)
 
 
-def draw(stage: DetectorStage, data: SliceDataModule, chosen: dict[str, str], evaluation: Evaluation) -> list[Picture]:
+def draw(stage: Stage, data: SliceDataModule, chosen: dict[str, str], evaluation: Evaluation) -> list[Picture]:
     """Detect the chosen slices again and lay their maps over them."""
     scale = 2 * evaluation.threshold["threshold"]
     scores = {scored.name: scored.score for scored in evaluation.slices}
@@ -152,12 +144,12 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
     return folder
 
 
-def about_run(stage: DetectorStage, data: SliceDataModule, run: Run, checkpoint: str) -> dict[str, Any]:
+def about_run(stage: Stage, data: SliceDataModule, run: Run, checkpoint: str) -> dict[str, Any]:
     """Return what identifies a record: run, settings, data, code and what the training cost."""
     return {
         "run": stage.settings["name"],
         "seed": stage.settings["seed"],
-        "settings": {name: stage.settings[name] for name in ("model", "synthesiser", "loss", "scoring", "stage")},
+        **about_method(stage),
         "checkpoint": checkpoint,
         "commit": current_commit(),
         "data": data.folder.name,
@@ -168,11 +160,22 @@ def about_run(stage: DetectorStage, data: SliceDataModule, run: Run, checkpoint:
     }
 
 
+def about_method(stage: Stage) -> dict[str, Any]:
+    """Return a record's method, as tables name it, and the settings that made it."""
+    if isinstance(stage, BaselineStage):
+        method, groups = stage.method, ("baseline", "scoring", "stage")
+        about = {"name": method.title, "family": method.family, "source": method.source}
+    else:
+        groups = ("model", "synthesiser", "loss", "scoring", "stage")
+        about = {"name": "anomask", "family": "ours", "source": "docs/method.md"}
+    return {"method": about, "settings": {name: stage.settings[name] for name in groups}}
+
+
 @hydra.main(version_base="1.3", config_path=str(CONF_FOLDER), config_name="evaluate")
 def main(config: DictConfig) -> None:
     """Compose the settings from conf/evaluate.yaml and the command line, and evaluate."""
     with user_errors():
-        evaluate(config, find_run(config.run, config.runs, "detector"))
+        evaluate(config, find_run(config.run, config.runs, "detector", "baseline"))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from anomask.errors import RunError
-from anomask.files import write_json, write_text
+from anomask.files import whole_file, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,11 @@ class Run:
             raise RunError(f"{file} is not an anomask checkpoint: it has no settings beside its weights.")
         return checkpoint
 
+    def write_checkpoint(self, which: str, checkpoint: dict[str, Any]) -> None:
+        """Write a checkpoint: `state_dict` and `settings`, plain values and tensors only."""
+        with whole_file(self.checkpoint_file(which)) as file:
+            torch.save(checkpoint, file)
+
     def write_threshold(self, threshold: dict[str, Any]) -> None:
         """Write the decision thresholds with their meaning, see `anomask.scoring.threshold.thresholds`."""
         write_json(self.threshold_file, threshold)
@@ -124,28 +129,29 @@ class Run:
         os.replace(temporary, link)
 
 
-def find_run(text: str, runs_folder: str, stage: str) -> Run:
+def find_run(text: str, runs_folder: str, *stages: str) -> Run:
     """Find a run by its folder, or by its name (the latest run of that name).
 
     Args:
         text: a path, or a folder's name inside `runs_folder`.
         runs_folder: where run folders are kept.
-        stage: 'codebook' or 'detector', what kind of run is wanted.
+        stages: what kinds of run will do: 'codebook', 'detector', 'baseline'.
 
     Raises:
         RunError: there is none, or it is of the other stage.
     """
     places = [Path(text), Path(text) / "latest", Path(runs_folder) / text / "latest", Path(runs_folder) / text]
+    wanted = " or ".join(stages)
     for folder in places:
         run = Run(folder.resolve())
         if not run.settings_file.is_file():
             continue
         found = run.read_settings().get("stage", {}).get("name")
-        if found != stage:
-            raise RunError(f"{text} is a run of stage {found}; wanted: stage {stage}.")
+        if found not in stages:
+            raise RunError(f"{text} is a run of stage {found}; wanted: stage {wanted}.")
         return run
     known = sorted(str(path.parent) for path in Path(runs_folder).glob("*/latest"))
     raise RunError(
-        f"no {stage} run at {text!r} (looked for config.yaml in {', '.join(map(str, places))}). Known runs: "
-        f"{', '.join(known) or 'none'}. Train one first: python -m anomask.train stage={stage} ..."
+        f"no {wanted} run at {text!r} (looked for config.yaml in {', '.join(map(str, places))}). Known runs: "
+        f"{', '.join(known) or 'none'}. Train one first: python -m anomask.train stage={stages[0]} ..."
     )

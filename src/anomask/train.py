@@ -12,12 +12,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from anomask.build import build_data, build_stage
+from anomask.build import build_data, build_stage, needs_codebook
 from anomask.config import CONF_FOLDER, plain, register
 from anomask.entry import quieten, user_errors
 from anomask.errors import ConfigError, RunError
-from anomask.report.threshold import thresholds
+from anomask.finish import cost, fit_normals, write_threshold
 from anomask.runs import Run, find_run
+from anomask.stages.baseline import BaselineStage
 from anomask.stages.codebook import CodebookStage
 from anomask.stages.detector import DetectorStage
 from anomask.stages.features import FeatureCache, cache_key
@@ -53,15 +54,19 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
         run.write_settings(settings)
     if isinstance(stage, DetectorStage):
         stage.cache = _frozen_features(settings, stage, data, trainer)
-    checkpoint = run.checkpoint_file("last")
     start = time.perf_counter()
-    trainer.fit(stage, datamodule=data, ckpt_path=str(checkpoint) if resume else None, weights_only=True)
+    if not isinstance(stage, BaselineStage) or stage.method.learns:
+        checkpoint = str(run.checkpoint_file("last")) if resume else None
+        trainer.fit(stage, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.interrupted:
         raise RunError(f"training was interrupted; continue it with: python -m anomask.train resume={run.folder}")
-    if isinstance(stage, DetectorStage):
-        _write_threshold(settings, stage, data, trainer, run)
+    if isinstance(stage, BaselineStage):
+        fit_normals(stage, data, trainer, run)
+    seconds = time.perf_counter() - start
+    if not isinstance(stage, CodebookStage):
+        write_threshold(stage, data, trainer, run)
     if trainer.is_global_zero:
-        run.write_cost(time.perf_counter() - start, _cost(stage, trainer))
+        run.write_cost(seconds, cost(stage, data, trainer) | _codebook_cost(settings))
         run.link_latest()
         log.info("run folder: %s", run.folder)
     for logger in trainer.loggers:
@@ -74,17 +79,26 @@ def callbacks_of(settings: dict[str, Any]) -> list[pl.Callback]:
     return [instantiate(callback) for callback in settings["callbacks"].values()]
 
 
-def _build(settings: dict[str, Any]) -> tuple[pl.LightningDataModule, CodebookStage | DetectorStage]:
-    codebook = None
-    if settings["stage"]["name"] == "detector":
-        if not settings["codebook_run"]:
-            raise ConfigError("stage=detector needs codebook_run=<run folder or run name> of a trained codebook.")
-        codebook = find_run(settings["codebook_run"], settings["paths"]["runs"], "codebook")
-    stage = build_stage(settings, codebook)
+def _build(settings: dict[str, Any]) -> tuple[pl.LightningDataModule, CodebookStage | DetectorStage | BaselineStage]:
+    stage = build_stage(settings, _codebook(settings))
     data = build_data(settings)
     data.prepare_data()
     data.setup("fit")
     return data, stage
+
+
+def _codebook(settings: dict[str, Any]) -> Run | None:
+    if not needs_codebook(settings):
+        return None
+    if not settings["codebook_run"]:
+        what = settings["baseline"]["_target_"] if settings["baseline"] else "stage=detector"
+        raise ConfigError(f"{what} needs codebook_run=<run folder or run name> of a trained codebook.")
+    return find_run(settings["codebook_run"], settings["paths"]["runs"], "codebook")
+
+
+def _codebook_cost(settings: dict[str, Any]) -> dict[str, Any]:
+    run = _codebook(settings)
+    return {} if run is None else {"codebook": run.read_cost()}
 
 
 def _frozen_features(
@@ -103,29 +117,6 @@ def _frozen_features(
     vqvae.to(device)
     cache.fill(data.ordered_loader(data.train_set), device, write=folder is None or trainer.is_global_zero)
     return cache
-
-
-def _write_threshold(
-    settings: dict[str, Any], stage: DetectorStage, data: pl.LightningDataModule, trainer: pl.Trainer, run: Run
-) -> None:
-    """Score the validation normals with the best checkpoint and fix the decision threshold on them."""
-    best = str(run.checkpoint_file("best"))
-    trainer.validate(stage, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
-    if trainer.is_global_zero:
-        scores, counts = torch.cat(stage.normal_scores).tolist(), stage.normal_pixels.negatives
-        scoring = settings["scoring"]
-        run.write_threshold(thresholds(scores, scoring["specificity"], counts, scoring["pixel_specificity"]))
-
-
-def _cost(stage: pl.LightningModule, trainer: pl.Trainer) -> dict[str, Any]:
-    trained = sum(p.numel() for p in stage.parameters() if p.requires_grad)
-    return {
-        "steps": trainer.global_step,
-        "devices": f"{trainer.num_nodes} x {trainer.num_devices} {trainer.strategy.root_device.type}",
-        "cpu_threads": torch.get_num_threads(),
-        "parameters": sum(p.numel() for p in stage.parameters()),
-        "trained_parameters": trained,
-    }
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF_FOLDER), config_name="train")

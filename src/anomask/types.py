@@ -42,5 +42,5 @@ class Detection(NamedTuple):
 
     anomaly_map: Tensor  # [B, 1, H, W] >= 0
     score: Tensor  # [B] >= 0
-    probability: Tensor  # [B, h, w] in [0, 1], the classifier's, before the gate
-    restoration: Tensor  # [B, 1, H, W] in [0, 1]
+    probability: Tensor | None = None  # [B, h, w] in [0, 1], the classifier's, before the gate; None: no classifier
+    restoration: Tensor | None = None  # [B, 1, H, W] in [0, 1]; None: no restorer

@@ -114,6 +114,13 @@ class DetectorStage(pl.LightningModule):
         anomaly_map = self.scorer.anomaly_map(batch.image, restoration, probability)
         return Detection(anomaly_map, self.scorer.score(anomaly_map, batch.lung_mask), probability, restoration)
 
+    def factors(self, image: Tensor, detection: Detection) -> dict[str, Tensor]:
+        """Return the maps that the anomaly map is the product of, name -> [B, 1, S, S]."""
+        return {
+            "residual": self.scorer.anomaly_map.residual_map(image, detection.restoration),
+            "probability": self.scorer.anomaly_map.probability_map(detection.probability, image.shape[-1]),
+        }
+
     def _look(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # Tokens [B, N, C], restoration [B, 1, S, S] and probability [B, h, w] of slices [B, 1, S, S].
         latent = self.detector.vqvae.encode(image)
