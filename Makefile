@@ -5,25 +5,38 @@ RUN := $(VENV)/bin/python
 export MPLBACKEND := Agg
 export WANDB_SILENT := true
 
-.PHONY: help demo benchmark test test-all lint clean
+.PHONY: help demo table1 table3 benchmark test test-all lint clean
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9 -]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/installed ## both stages, evaluation, pictures and report on the synthetic phantom
 	$(RUN) -m anomask.train experiment=demo_codebook
 	$(RUN) -m anomask.train experiment=demo_detector codebook_run=demo_codebook
 	$(RUN) -m anomask.evaluate run=demo_detector
 
-# One data set's record: make results/lungwin.json, or covidseg, sarscov2ct. Needs the real slices in $ANOMASK_DATA.
+# Records and tables on real slices (in $ANOMASK_DATA): make table1 DATA=covidseg256 SEED=1. What is there is not made again.
+DATA ?= lungwin256
+SEED ?= 0
 RUNS := $(or $(ANOMASK_RUNS),runs)
-results/%.json: $(VENV)/installed
-	$(RUN) -m anomask.train experiment=$*_codebook
-	$(RUN) -m anomask.train experiment=$*_detector codebook_run=$*_codebook
-	$(RUN) -m anomask.evaluate run=$*_detector
-	mkdir -p results
-	cp $(RUNS)/$*_detector/latest/evaluation/*/record.json $@.part && mv $@.part $@
+METHODS := ae vae memae vqvae_residual token_prior cutpaste draem dsr simplenet padim patchcore rd4ad anomask_paper anomask
+RECORD = results/$(DATA)/%/seed$(SEED)/record.json
+CODEBOOK := $(RUNS)/$(DATA)_codebook_seed$(SEED)/latest
+
+table1 table3: table%: $(METHODS:%=$(RECORD)) ## detection and localisation of every method, from records; makes missing ones
+	$(RUN) -m anomask.tables table=t$* records=results/$(DATA)
+
+$(RECORD): | $(VENV)/installed $(CODEBOOK)
+	$(RUN) -m anomask.train experiment=$(EXPERIMENT) data=$(DATA) seed=$(SEED)
+	$(RUN) -m anomask.evaluate run=$(DATA)_$*_seed$(SEED)
+	mkdir -p $(@D)
+	cp $(RUNS)/$(DATA)_$*_seed$(SEED)/latest/evaluation/$(DATA)/scores.csv $(@D)
+	cp $(RUNS)/$(DATA)_$*_seed$(SEED)/latest/evaluation/$(DATA)/record.json $@.part && mv $@.part $@
+EXPERIMENT = $(or $(if $(filter anomask,$*),detector),$(if $(filter anomask_paper,$*),detector_paper),baseline_$*)
+
+$(CODEBOOK): | $(VENV)/installed
+	$(RUN) -m anomask.train experiment=codebook data=$(DATA) seed=$(SEED)
 
 benchmark: $(VENV)/installed ## time of the synthesiser, time and memory of the metrics
 	$(RUN) benchmarks/synthesiser.py

@@ -86,6 +86,7 @@ class Config:
     """One training run."""
 
     name: str = MISSING
+    title: str = MISSING
     seed: int = MISSING
     codebook_run: str | None = None
     resume: str | None = None
@@ -135,12 +136,33 @@ class CompareConfig:
     seed: int = MISSING
 
 
+@dataclass
+class TableConfig:
+    """What a table shows; `conf/table`."""
+
+    number: int = MISSING
+    title: str = MISSING
+    columns: list[str] = MISSING
+    rows: list[str] = MISSING
+
+
+@dataclass
+class TablesConfig:
+    """One table; `conf/tables.yaml`."""
+
+    table: TableConfig = field(default_factory=TableConfig)
+    records: str = MISSING
+    methods: list[str] = MISSING
+    output: str = MISSING
+
+
 def register() -> None:
     """Make the schemas known to Hydra, and two resolvers: for `resume` in place of a new run folder, for run names."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     store.store(name="evaluate_schema", node=EvaluateConfig)
     store.store(name="compare_schema", node=CompareConfig)
+    store.store(name="tables_schema", node=TablesConfig)
     OmegaConf.register_new_resolver("first_set", lambda *values: next(v for v in values if v), replace=True)
     OmegaConf.register_new_resolver("basename", lambda path: Path(path).name, replace=True)
 

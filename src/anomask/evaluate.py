@@ -24,7 +24,7 @@ from anomask.metrics.trivial import PixelFloors, trivial_features
 from anomask.report.choice import choose_pictures
 from anomask.report.files import write_map, write_results
 from anomask.report.localisation import ANOMALY_MAP, PixelTally
-from anomask.report.markdown import summary
+from anomask.report.markdown import brief
 from anomask.report.page import Picture, to_pixels
 from anomask.report.record import Evaluation, ScoredSlice, build_record
 from anomask.runs import Run, find_run
@@ -139,7 +139,7 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
         from anomask.tracking import log_evaluation  # W&B takes a second to import
 
         log_evaluation(record, evaluation, pictures, run.folder, config.wandb, config.wandb_project)
-    sys.stdout.write(summary(record))
+    sys.stdout.write(brief(record))
     log.info("results: %s (look at report.html)", folder)
     return folder
 
@@ -167,7 +167,7 @@ def about_method(stage: Stage) -> dict[str, Any]:
         about = {"name": method.title, "family": method.family, "source": method.source}
     else:
         groups = ("model", "synthesiser", "loss", "scoring", "stage")
-        about = {"name": "anomask", "family": "ours", "source": "docs/method.md"}
+        about = {"name": stage.settings["title"], "family": "ours", "source": "docs/method.md"}
     return {"method": about, "settings": {name: stage.settings[name] for name in groups}}
 
 

@@ -9,7 +9,8 @@ from anomask.errors import RunError
 from anomask.metrics.bootstrap import LEAST_CLUSTERS, Interval, cluster_weights, paired_p_value, percentile_interval
 from anomask.metrics.curves import defined
 from anomask.metrics.pixel_clusters import FIGURES, PixelClusters
-from anomask.report.markdown import number, table_of
+from anomask.report.markdown import table_of
+from anomask.report.text import number
 
 
 def pixel_differences(

@@ -8,9 +8,9 @@ from anomask.metrics.lesions import LesionMetrics
 from anomask.metrics.pixel import PixelMetrics, pixel_sample, pixel_truth, sample_figures
 from anomask.metrics.pixel_clusters import PixelClusters
 from anomask.metrics.trivial import PixelFloors
+from anomask.report.columns import ANOMALY_MAP
 from anomask.types import SliceBatch
 
-ANOMALY_MAP = "anomaly map"
 SLICE_FIGURES = ("auroc", "ap", "dice")
 
 

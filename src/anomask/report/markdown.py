@@ -4,22 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from anomask.metrics.lesions import RATES, STRATA
+from anomask.report.localisation import ANOMALY_MAP
+from anomask.report.text import number, table
 
 SYNTHETIC = "Synthetic phantom: these scores say nothing about patients."
-
-
-def number(value: float | None) -> str:
-    """Format a figure with three decimals; '–' where it is not defined."""
-    return "–" if value is None else f"{value:.3f}"
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay out a Markdown table with aligned columns."""
-    widths = [max(len(str(row[column])) for row in (header, *rows)) for column in range(len(header))]
-    lines = [header, ["-" * width for width in widths], *rows]
-    return "\n".join(
-        "| " + " | ".join(str(c).ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines
-    )
 
 
 def spread(row: dict[str, Any], figure: str) -> str:
@@ -53,8 +41,8 @@ def detection_table(record: dict[str, Any]) -> str:
     return table_of(columns, distinct(record["image"]))
 
 
-def localisation_table(record: dict[str, Any]) -> str:
-    """Pixel-level localisation on abnormal slices with masks, beside the map's factors and maps without a model."""
+def localisation_table(record: dict[str, Any], maps: str | None = None) -> str:
+    """Pixel-level localisation on abnormal slices with masks: one map, or all beside maps without a model."""
     columns = {
         "disease": lambda row: row["group"],
         "within": lambda row: row["region"],
@@ -69,7 +57,7 @@ def localisation_table(record: dict[str, Any]) -> str:
         "Dice at threshold": lambda row: number(row.get("dice")),
         "oracle Dice": lambda row: number(row["oracle_dice"]),
     }
-    return table_of(columns, distinct(record["pixel"]))
+    return table_of(columns, [row for row in distinct(record["pixel"]) if maps in (None, row["map"])])
 
 
 def lesion_table(record: dict[str, Any]) -> str:
@@ -106,6 +94,14 @@ def distinct(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def table_of(columns: dict[str, Callable[[dict[str, Any]], str]], rows: Sequence[dict[str, Any]]) -> str:
     """Lay out rows, each column by its own function."""
     return table(list(columns), [[text(row) for text in columns.values()] for row in rows])
+
+
+def brief(record: dict[str, Any]) -> str:
+    """What fits a terminal: detection, and localisation by the anomaly map."""
+    parts = [f"# {record['run']} on {record['data']}", detection_table(record)]
+    if record["pixel"]:
+        parts.append(localisation_table(record, ANOMALY_MAP))
+    return "\n\n".join(parts) + "\n"
 
 
 def summary(record: dict[str, Any]) -> str:
