@@ -137,6 +137,22 @@ class CompareConfig:
 
 
 @dataclass
+class TransplantConfig:
+    """One folder of transplants; `conf/transplant.yaml`."""
+
+    hosts: str = MISSING
+    donors: list[str] = MISSING
+    half: str = MISSING
+    validation_share: float = MISSING
+    scales: list[float] = MISSING
+    strengths: dict[str, float] = MISSING
+    seed: int = MISSING
+    output: str = MISSING
+    progress: bool = MISSING
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@dataclass
 class TableConfig:
     """What a table shows; `conf/table`."""
 
@@ -162,6 +178,7 @@ def register() -> None:
     store.store(name="schema", node=Config)
     store.store(name="evaluate_schema", node=EvaluateConfig)
     store.store(name="compare_schema", node=CompareConfig)
+    store.store(name="transplant_schema", node=TransplantConfig)
     store.store(name="tables_schema", node=TablesConfig)
     OmegaConf.register_new_resolver("first_set", lambda *values: next(v for v in values if v), replace=True)
     OmegaConf.register_new_resolver("basename", lambda path: Path(path).name, replace=True)
