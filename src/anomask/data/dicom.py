@@ -127,8 +127,8 @@ def _frames_of(data: Dataset, path: Path) -> list[Frame]:
         syntax = data.file_meta.get("TransferSyntaxUID", "") if hasattr(data, "file_meta") else ""
         name = getattr(syntax, "name", syntax)
         raise DataError(
-            f"the pixels of {path} cannot be decoded ({name}: {_short(error)}). Copy it again if it is cut off; "
-            "if its compression has no decoder here, install one (pip install 'pylibjpeg[all]') or decompress the series."
+            f"the pixels of {path} cannot be decoded ({name}: {_short(error)}). Copy it again if it is cut off; if its "
+            "compression has no decoder here, install one (pip install 'pylibjpeg[all]') or decompress the series."
         ) from error
     frames = []
     for index, values in enumerate(stored):

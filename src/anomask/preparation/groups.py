@@ -12,7 +12,7 @@ from anomask.errors import ConfigError, DataError
 
 SPLITS = ("train", "test", "by_patient")
 VALUES = ("hu", "grey")
-LESION_FREE = ("skip", "normal", "abnormal")
+LESION_FREE = ("skip", "normal")
 SKIPPED = "skip"  # a disease of this name in a table leaves the slice out
 
 
@@ -42,11 +42,14 @@ class Group:
         for name, known in (("split", SPLITS), ("values", VALUES), ("lesion_free", LESION_FREE)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; use one of {', '.join(known)}.")
-        if self.disease and self.split != "test":
+        knows_lesions = bool(self.mask or self.nodules)
+        if self.disease and self.split != "test" and not (knows_lesions and self.lesion_free == "normal"):
             raise ConfigError(
                 f"disease is {self.disease!r} and split {self.split}: nothing is learned from abnormal slices. Use "
-                "split=test."
+                "split=test, or masks with lesion_free=normal to learn from the slices without lesion."
             )
+        if knows_lesions and not self.disease:
+            raise ConfigError("mask or nodules are given and no disease: name what they mark, such as disease=covid19.")
         _check_disease(self.disease)
         try:
             re.compile(self.patient)
@@ -127,8 +130,8 @@ def _translate(value: str, diseases: Mapping[str, str], where: str) -> str:
 
 
 def _check_disease(disease: str) -> None:
-    if disease and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", disease) or disease in ("all", "normal"):
+    if (disease and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", disease)) or disease in ("all", "normal"):
         raise ConfigError(
-            f"disease is {disease!r}; it names a folder: letters, digits and _ . - alone, and neither 'all' nor 'normal' "
-            "(leave it empty for normal slices)."
+            f"disease is {disease!r}; it names a folder: letters, digits and _ . - alone, and neither 'all' nor "
+            "'normal' (leave it empty for normal slices)."
         )
