@@ -3,8 +3,8 @@
 python benchmarks/lungs.py [--folder ../shared/data/covidseg256]
 
 Dice is between estimate and mask, slice by slice; lesion coverage is the share of all lesion pixels inside the estimate
-(consolidated lung is as bright as the tissue around it, so a threshold loses it). The estimate's lengths were tuned on every
-third slice; both parts are printed.
+(consolidated lung is as bright as the tissue around it, so a threshold loses it). The estimate's lengths were tuned on
+every third slice; both parts are printed.
 """
 
 import argparse

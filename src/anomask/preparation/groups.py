@@ -61,18 +61,23 @@ class Group:
         patterns = [self.pattern] if isinstance(self.pattern, str) else self.pattern
         return any(fnmatchcase(path, pattern) for pattern in patterns)
 
-    def patient_of(self, path: str) -> str:
-        """Return the patient's id in a path inside the input, '' where the group says nothing of patients.
+    def names_in(self, path: str) -> dict[str, str]:
+        """Return what the group's regular expression finds in a path inside the input.
+
+        Returns:
+            `patient`: the group of that name, or the first group, '' where the group says nothing of patients; and
+            every other named group, for the patterns of masks
 
         Raises:
-            DataError: the path does not match the group's regular expression.
+            DataError: the path does not match.
         """
         if not self.patient:
-            return ""
+            return {"patient": ""}
         found = re.search(self.patient, path)
         if not found:
             raise DataError(f"{path} does not match patient={self.patient!r}. Correct the expression.")
-        return found.group(1) if found.groups() else found.group(0)
+        named = {name: value or "" for name, value in found.groupdict().items()}
+        return {"patient": found.group(1 if found.groups() else 0)} | named
 
 
 def build_groups(defaults: Mapping[str, Any], overrides: Sequence[Mapping[str, Any]]) -> list[Group]:
@@ -92,13 +97,12 @@ def build_groups(defaults: Mapping[str, Any], overrides: Sequence[Mapping[str, A
     return groups
 
 
-def read_table(group: Group, root: Path) -> dict[str, dict[str, str]]:
+def read_table(group: Group, file: Path) -> dict[str, dict[str, str]]:
     """Read a group's table: for each path inside the input what it says (any of split, disease, patient).
 
     Raises:
-        DataError: missing, not readable, without a column path, or with a value that does not exist.
+        DataError: not readable, without a column path, or with a value that does not exist.
     """
-    file = root / group.table
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.reader(stream, delimiter=group.table_separator))

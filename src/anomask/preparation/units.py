@@ -80,7 +80,7 @@ def plan(place: Path, groups: Sequence[Group], dataset: str, names: Pseudonyms, 
     found = [(_path_of(source, root), source) for source in sources]
     if not found:
         found = [(path, None) for path in sorted(files, key=natural_key) if is_image(files[path])]
-    items, faults = _choose(found, groups, root, files)
+    items, faults = _choose(found, groups, files)
     # A mask that lies beside its volume is found as a volume, too.
     masks = {path for item in items for path in (item.mask, item.lung_mask) if path}
     items = [item for item in items if item.file not in masks]
@@ -102,17 +102,17 @@ def _path_of(source: VolumeSource, root: Path) -> str:
 
 
 def _choose(
-    found: Sequence[tuple[str, VolumeSource | None]], groups: Sequence[Group], root: Path, files: dict[str, Path]
+    found: Sequence[tuple[str, VolumeSource | None]], groups: Sequence[Group], files: dict[str, Path]
 ) -> tuple[list[Item], dict[str, DataError]]:
     """Give each volume or image to the first group that matches it; return the items, and a fault by path."""
     companions = Companions(files)
-    tables = [read_table(group, root) if group.table else None for group in groups]
+    tables = [read_table(group, companions.find(group.table, {})) if group.table else None for group in groups]
     items: list[Item] = []
     faults: dict[str, DataError] = {}
     for path, source in found:
-        group, table = next((pair for pair in zip(groups, tables, strict=True) if pair[0].matches(path)), (None, None))
-        row = {} if table is None else _row_of(path, table)
-        if group is None or row is None or row.get("disease") == SKIPPED:
+        rows = ((group, _row_of(path, table)) for group, table in zip(groups, tables, strict=True))
+        group, row = next(((group, row) for group, row in rows if row is not None and group.matches(path)), (None, {}))
+        if group is None or row.get("disease") == SKIPPED:
             continue
         own = replace(group, **{key: row[key] for key in ("split", "disease") if row.get(key)})
         try:
@@ -130,27 +130,29 @@ def _item(
     companions: "Companions",
     files: dict[str, Path],
 ) -> Item:
-    patient = row.get("patient") or group.patient_of(path)
     folder = Path(path).parent
     stem = folder.name if source and source.kind == "dicom" else stem_of(Path(path))
-    about = {"patient": patient, "series": source.series if source else "", "stem": stem, "folder": folder.as_posix()}
+    about = {"stem": stem, "folder": folder.as_posix(), "series": source.series if source else ""}
+    about |= group.names_in(path) | {key: row[key] for key in ("patient",) if row.get(key)}
     mask, lung_mask = (
         companions.find(pattern, about, group.mask_optional) if pattern else None
         for pattern in (group.mask, group.lung_mask)
     )
-    nodules = companions.find(group.nodules, about, optional=False) if group.nodules else None
+    nodules = companions.find(group.nodules, about) if group.nodules else None
     image = None if source else files[path]
-    return Item(path, group, patient, source, image, mask=mask, lung_mask=lung_mask, nodules=nodules)
+    return Item(path, group, about["patient"], source, image, mask=mask, lung_mask=lung_mask, nodules=nodules)
 
 
-def _row_of(path: str, table: dict[str, dict[str, str]]) -> dict[str, str] | None:
+def _row_of(path: str, table: dict[str, dict[str, str]] | None) -> dict[str, str] | None:
+    if table is None:
+        return {}
     # A table may name a volume's file, its folder, or a file by its name alone.
     parents = [parent.as_posix() for parent in Path(path).parents]
     return next((table[key] for key in (path, *parents, Path(path).name) if key in table), None)
 
 
 class Companions:
-    """Finds masks among the files of the input; nothing outside it can be named.
+    """Finds masks and tables among the files of the input; nothing outside it can be named.
 
     Args:
         files: all files, by their paths inside the input.
@@ -159,7 +161,7 @@ class Companions:
     def __init__(self, files: dict[str, Path]) -> None:
         self._files = files
 
-    def find(self, pattern: str, about: dict[str, str], optional: bool) -> Path | None:
+    def find(self, pattern: str, about: dict[str, str], optional: bool = False) -> Path | None:
         """Return the file of a pattern, such as 'masks/{stem}_mask.nii*', or None where there is none and may be none.
 
         Raises:
