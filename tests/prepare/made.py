@@ -1,5 +1,10 @@
 """Tiny CT volumes and the files that hold them."""
 
+import csv
+import os
+import struct
+import zlib
+
 import nibabel as nib
 import numpy as np
 import pydicom
@@ -17,7 +22,7 @@ def chest(slices=4, size=32, seed=0):
     lungs = ((rows - 0.5) / 0.28) ** 2 + ((abs(columns - 0.5) - 0.22) / 0.14) ** 2 < 1
     hu = np.where(lungs, -850, np.where(body, 40, -1000)) + np.zeros((slices, 1, 1))
     noise = np.random.default_rng(seed).normal(0, 20, hu.shape)
-    return (hu + noise).round().astype(np.int16), lungs
+    return (hu + noise).round().clip(-1024, 3000).astype(np.int16), lungs
 
 
 def dataset(path, uid, **changes):
@@ -100,7 +105,31 @@ def write_image(path, pixels):
 
 
 def tree(folder):
-    """All files of a folder with their contents, those named in `apart` by name alone."""
+    """All files of a folder with their contents."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
+
+
+def write_bomb(path, side=40000):
+    """Write a PNG of a few bytes whose header claims `side` x `side` pixels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    chunks = {b"IHDR": header, b"IDAT": zlib.compress(b"\0" * 100), b"IEND": b""}
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+            for name, data in chunks.items()
+        )
+    )
+
+
+def manifest(folder):
+    with (folder / "manifest.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def die(*_):
+    """Take a worker's place and end as if it were killed."""
+    os._exit(1)

@@ -22,6 +22,8 @@ SUFFIXES = (".dcm", ".dicom", ".ima")
 # What pydicom and its decoders raise for damaged, odd or undecodable files.
 DAMAGED = (AttributeError, EOFError, IndexError, KeyError, NotImplementedError, OSError, RuntimeError, TypeError)
 DAMAGED += (ValueError, InvalidDicomError)
+KINDS = ("SOPClassUID", "MediaStorageSOPClassUID")
+HEADER = ("SeriesInstanceUID", "SOPClassUID", "Rows")
 UNEVEN = 0.1  # steps may differ from the median by this share: positions are often rounded to 0.1 mm
 SAME_PLACE_MM = 1e-3
 
@@ -55,7 +57,9 @@ def find_series(files: Iterable[Path], on_fault: OnFault = log_fault) -> list[Vo
     series: dict[str, list[Path]] = defaultdict(list)
     for path in files:
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "Rows"])
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[*HEADER])
+            if not any(name in header or name in header.file_meta for name in KINDS):
+                raise InvalidDicomError("it does not say what it is")
         except DAMAGED as error:
             on_fault(DataError(f"{path} cannot be read as DICOM ({_short(error)}). Copy or export it again."))
             continue
@@ -95,7 +99,9 @@ def read_dicom(source: VolumeSource, allow_gaps: bool = False) -> Volume:
     if not frames:
         raise NotAxialError(f"series {source.series} in {source.path} has localisers alone.")
     hu, affine = _stack(frames, source, allow_gaps)
-    hu, affine, _ = to_axial(hu, affine)
+    hu, affine, stored = to_axial(hu, affine)
+    if stored[2] not in "SI":
+        raise NotAxialError(f"series {source.series} in {source.path} is not axial. Export the axial reconstruction.")
     return Volume(hu, affine, spacing_of(affine), patient, source.series, source.path, "LPS")
 
 

@@ -4,7 +4,6 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from zlib import crc32
 
@@ -15,7 +14,7 @@ from anomask.data.nifti import stem_of
 from anomask.data.volumes import group_volumes
 from anomask.data.walk import OnFault, files_below
 from anomask.errors import ConfigError, DataError
-from anomask.preparation.groups import SKIPPED, Group, read_table
+from anomask.preparation.groups import SKIPPED, Group, fits, read_table
 from anomask.preparation.pseudonyms import Pseudonyms
 
 # Images of a folder are spread over so many units by their names: a unit is what is done again after a kill.
@@ -175,7 +174,7 @@ class Companions:
         wanted = wanted.removeprefix("./")
         if wanted in self._files:
             return self._files[wanted]
-        found = [path for path in self._files if fnmatchcase(path, wanted)] if any(c in wanted for c in "*?[") else []
+        found = [path for path in self._files if fits(path, wanted)] if any(c in wanted for c in "*?[") else []
         if len(found) == 1:
             return self._files[found[0]]
         if not found and optional:
