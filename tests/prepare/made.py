@@ -133,3 +133,16 @@ def manifest(folder):
 def die(*_):
     """Take a worker's place and end as if it were killed."""
     os._exit(1)
+
+
+def ones(folder, patients=6, size=32):
+    """Series of several patients, written below a folder that has the patient's name."""
+    for index in range(patients):
+        hu, _ = chest(slices=3, size=size, seed=index)
+        write_series(folder / f"Doe_Jane_{index}", hu, PatientID=f"{ID}-{index}", uid=f"1.2.{index}")
+
+
+def grey(seed):
+    """A slice of `chest` in the lung window, as 8-bit grey."""
+    hu, _ = chest(slices=1, seed=seed)
+    return np.rint((np.clip(hu[0], -1350, 150) + 1350.0) * 255 / 1500).astype(np.uint8)

@@ -8,7 +8,7 @@ import pytest
 from anomask.config import CONF_FOLDER
 from anomask.data.manifest import read_folder
 from tests.data.test_volumes import write_metaimage
-from tests.prepare.made import chest, manifest, write_image, write_nifti, write_series
+from tests.prepare.made import chest, grey, manifest, write_image, write_nifti, write_series
 
 SIZE = 32
 
@@ -23,9 +23,8 @@ def volume(path, seed):
     write_nifti(path, chest(slices=3, seed=seed)[0])
 
 
-def grey(path, seed):
-    values = chest(slices=1, seed=seed)[0][0]
-    write_image(path, np.rint((np.clip(values, -1350, 150) + 1350.0) * 255 / 1500).astype(np.uint8))
+def save_grey(path, seed):
+    write_image(path, grey(seed))
 
 
 def tested_of(*patients):
@@ -94,9 +93,9 @@ def msd_lung(folder):
 
 def sars_cov_2_ct(folder):
     for index in (1, 2, 999, 1000, 1229):
-        grey(folder / f"non-COVID/Non-Covid ({index}).png", index)
+        save_grey(folder / f"non-COVID/Non-Covid ({index}).png", index)
     for index in (1, 1250):
-        grey(folder / f"COVID/Covid ({index}).png", 5000 + index)
+        save_grey(folder / f"COVID/Covid ({index}).png", 5000 + index)
     return {"train/normal": 3, "test/normal": 2, "test/covid19": 2}
 
 
@@ -108,7 +107,7 @@ def covidx_ct(folder):
     }
     for seed, (split, rows) in enumerate(names.items()):
         for index, (name, _) in enumerate(rows):
-            grey(folder / f"3A_images/{name}.png", 10 * seed + index)
+            save_grey(folder / f"3A_images/{name}.png", 10 * seed + index)
         lines = [f"{name}.png {label} 0 26 32 30" for name, label in rows]
         (folder / f"{split}_COVIDx_CT-3A.txt").write_text("\n".join(lines) + "\n")
     return {"train/normal": 2, "test/normal": 1, "test/pneumonia": 1, "test/covid19": 1}
