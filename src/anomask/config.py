@@ -172,6 +172,40 @@ class TablesConfig:
     output: str = MISSING
 
 
+@dataclass
+class PrepareConfig:
+    """One preparation; `conf/prepare.yaml`."""
+
+    input: str = MISSING
+    output: str = MISSING
+    source: str = MISSING
+    groups: list[dict[str, Any]] = MISSING
+    pattern: str = MISSING
+    split: str = MISSING
+    test_share: float = MISSING
+    disease: str = MISSING
+    patient: str = MISSING
+    mask: str = MISSING
+    mask_labels: list[int] | None = None
+    mask_optional: bool = MISSING
+    lung_mask: str = MISSING
+    lung_labels: list[int] | None = None
+    lesion_free: str = MISSING
+    nodules: str = MISSING
+    values: str = MISSING
+    table: str = MISSING
+    window: Any = MISSING
+    bits: int = MISSING
+    min_lung_share: float = MISSING
+    lung_masks: str = MISSING
+    allow_gaps: bool = MISSING
+    pseudonymise: bool = MISSING
+    key_file: str = MISSING
+    workers: int = MISSING
+    strict: bool = MISSING
+    progress: bool = MISSING
+
+
 def register() -> None:
     """Make the schemas known to Hydra, and two resolvers: for `resume` in place of a new run folder, for run names."""
     store = ConfigStore.instance()
@@ -180,6 +214,7 @@ def register() -> None:
     store.store(name="compare_schema", node=CompareConfig)
     store.store(name="transplant_schema", node=TransplantConfig)
     store.store(name="tables_schema", node=TablesConfig)
+    store.store(name="prepare_schema", node=PrepareConfig)
     OmegaConf.register_new_resolver("first_set", lambda *values: next(v for v in values if v), replace=True)
     OmegaConf.register_new_resolver("basename", lambda path: Path(path).name, replace=True)
 

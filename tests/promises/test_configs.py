@@ -10,13 +10,14 @@ from hydra.utils import get_object
 from anomask.config import CONF_FOLDER
 from tests.conftest import settings_of
 
+ENTRIES = ("train", "evaluate", "compare", "tables", "transplant", "prepare")
+ELSEWHERE = ("ablation", "table", "recipe")  # test_ablations.py, test_tables.py, test_recipes.py
 EXPERIMENTS = sorted(path.stem for path in (CONF_FOLDER / "experiment").glob("*.yaml"))
 GROUPS = sorted(
     (str(path.parent.relative_to(CONF_FOLDER)), path.stem)
     for path in CONF_FOLDER.rglob("*.yaml")
-    if path.parent not in (CONF_FOLDER, *(CONF_FOLDER / name for name in ("experiment", "ablation", "table")))
+    if path.parent not in (CONF_FOLDER, *(CONF_FOLDER / name for name in ("experiment", *ELSEWHERE)))
 )
-ELSEWHERE = ("ablation", "table")  # test_ablations.py, test_tables.py
 
 
 def targets(node):
@@ -67,4 +68,4 @@ def test_every_file_of_conf_is_reached_by_these_tests():
     reached = {f"{group}/{name}.yaml" for group, name in GROUPS} | {f"experiment/{name}.yaml" for name in EXPERIMENTS}
     files = [path for path in Path(CONF_FOLDER).rglob("*.yaml") if path.parent.name not in ELSEWHERE]
     present = {str(path.relative_to(CONF_FOLDER)) for path in files}
-    assert present - reached == {"train.yaml", "evaluate.yaml", "compare.yaml", "tables.yaml", "transplant.yaml"}
+    assert present - reached == {f"{entry}.yaml" for entry in ENTRIES}

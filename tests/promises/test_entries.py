@@ -40,6 +40,7 @@ HELP = {
     "train": ("codebook_run", "First steps", "synthesiser", "multirun"),
     "evaluate": ("run", "bootstrap", "maps"),
     "compare": ("first", "second", "paired"),
+    "prepare": ("recipe", "min_lung_share", "pseudonymise"),
 }
 
 
