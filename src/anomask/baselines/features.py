@@ -36,6 +36,11 @@ class ImageNetFeatures(nn.Module):
         self.register_buffer("std", torch.tensor(pretrained.std).view(1, 3, 1, 1), persistent=False)
         self.taken, self.channels = self._find(network)
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Size of the first map."""
+        return (self.side // self.strides[0],) * 2
+
     @torch.no_grad()
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return maps [B, C, side / stride, side / stride], one a stride, of slices [B, 1, S, S] in [0, 1]."""

@@ -131,7 +131,7 @@ def _fill(network: nn.Module, file: Path) -> None:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise DataError(
-            f"{file} holds the weights of another network than baseline.features.network: {_first_lines(error)}. "
+            f"{file} holds the weights of another network than baseline.features.network: {_one_line(error)}. "
             "Give the file that belongs to it."
         ) from error
 
@@ -148,7 +148,7 @@ def _read_state(file: Path) -> dict[str, Any]:
 
 def _existing(file: Path) -> Path:
     if not file.is_file():
-        raise DataError(f"no weights at {file} (baseline.features.weights). Give a file, or null for the packaged ones.")
+        raise DataError(f"no weights at {file} (baseline.features.weights). Give a file, or null for the packaged.")
     return file
 
 
@@ -170,13 +170,13 @@ def _fetching(network: str) -> Iterator[None]:
         raise
     except Exception as error:  # unknown name, no network, no such weights: each library has its own kinds
         raise DataError(
-            f"the trained weights of {network} cannot be had ({type(error).__name__}: {_first_lines(error)}). Check the "
+            f"the trained weights of {network} cannot be had ({type(error).__name__}: {_one_line(error)}). Check the "
             "name and the network, give baseline.features.weights=<file>, or use "
             f"baseline.features.network={LITE0}, whose weights are a package."
         ) from error
 
 
-def _first_lines(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 

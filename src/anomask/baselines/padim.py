@@ -43,7 +43,7 @@ class PaDiM(Baseline):
         super().__init__()
         available = sum(features.channels)
         if not 0 < kept <= available:
-            raise ConfigError(f"baseline.kept is {kept}; the features have {available} channels. Keep 1 to {available}.")
+            raise ConfigError(f"baseline.kept is {kept}; keep 1 to {available}, which is what the features have.")
         self.features, self.epsilon, self.sigma = features, epsilon, sigma
         drawn = torch.randperm(available, generator=torch.Generator().manual_seed(seed))[:kept]
         self.register_buffer("drawn", drawn.sort().values)
@@ -83,8 +83,7 @@ class PaDiM(Baseline):
         """Return the smoothed Mahalanobis distances."""
         centred = self.embed(image) - self.mean[:, None]
         distances = torch.linalg.vector_norm(centred @ self.whitening.mT, dim=-1)  # [P, B]
-        grid = self.features.side // self.features.strides[0]
-        return self.features.anomaly_map(distances.T.unflatten(1, (grid, grid)), image.shape[-1], self.sigma)
+        return self.features.anomaly_map(distances.T.unflatten(1, self.features.grid), image.shape[-1], self.sigma)
 
     def _whiten_(self, scatter: Tensor, count: int) -> Tensor:
         # In place and by parts: the matrices are most of this method's memory.

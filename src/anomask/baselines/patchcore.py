@@ -53,15 +53,16 @@ class PatchCore(Baseline):
         # Johnson-Lindenstrauss: a Gaussian projection keeps distances up to a few per cent of scatter.
         projection = torch.randn(patches.shape[1], self.projected, generator=generator) / self.projected**0.5
         first = int(torch.randint(len(patches), (), generator=generator))
-        self.bank = patches[k_centres(patches @ projection.to(patches), self.memory, first)]
+        points = patches @ projection.to(patches)
+        points -= points.mean(0)  # distances stay; their rounding errors shrink
+        self.bank = patches[k_centres(points, self.memory, first)]
 
     @torch.no_grad()
     def anomaly_map(self, image: Tensor) -> Tensor:
         """Return the smoothed distances to the nearest remembered patch."""
         # Slice by slice: a batch's distances to the whole bank would be its largest tensor by far.
         nearest = torch.stack([torch.cdist(own, self.bank).amin(1) for own in self.embed(image)])
-        grid = self.features.side // self.features.strides[0]
-        return self.features.anomaly_map(nearest.unflatten(1, (grid, grid)), image.shape[-1], self.sigma)
+        return self.features.anomaly_map(nearest.unflatten(1, self.features.grid), image.shape[-1], self.sigma)
 
 
 def k_centres(points: Tensor, count: int, first: int) -> Tensor:

@@ -1,11 +1,14 @@
 """RD4AD: a student decodes a frozen teacher's features from a one-class embedding; where it fails is anomalous."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anomask.baselines.features import ImageNetFeatures
 from anomask.baselines.method import Baseline
+from anomask.errors import ConfigError
 
 
 class RD4AD(Baseline):
@@ -24,6 +27,9 @@ class RD4AD(Baseline):
         expansion: of the inverted residual blocks.
         blocks: of each scale.
         sigma: Gaussian smoothing, in pixels of the resized slice.
+
+    Raises:
+        ConfigError: other strides.
     """
 
     title = "RD4AD"
@@ -33,11 +39,17 @@ class RD4AD(Baseline):
 
     def __init__(self, features: ImageNetFeatures, width: int, expansion: int, blocks: int, sigma: float) -> None:
         super().__init__()
+        strides = features.strides
+        if any(after != 2 * before for before, after in pairwise(strides)) or features.side % (2 * strides[-1]):
+            raise ConfigError(
+                f"baseline.features.strides is {strides} of side {features.side}; RD4AD wants each stride twice the "
+                "one before, and a side that is a multiple of twice the last."
+            )
         self.features, self.sigma = features, sigma
         self.bottleneck = Bottleneck(features.channels, width, expansion, blocks)
         widths = [width, *reversed(features.channels)]
         self.student = nn.ModuleList(
-            _scale(before, after, "up", expansion, blocks) for before, after in zip(widths, widths[1:], strict=False)
+            _scale(before, after, "up", expansion, blocks) for before, after in pairwise(widths)
         )
 
     def loss(self, image: Tensor, generator: torch.Generator) -> Tensor:
@@ -74,8 +86,7 @@ class Bottleneck(nn.Module):
     def __init__(self, channels: list[int], width: int, expansion: int, blocks: int) -> None:
         super().__init__()
         self.reduce = nn.ModuleList(
-            nn.Sequential(*(_halve(*pair) for pair in zip(channels[level:], channels[level + 1 :], strict=False)))
-            for level in range(len(channels))
+            nn.Sequential(*(_halve(*pair) for pair in pairwise(channels[level:]))) for level in range(len(channels))
         )
         self.embed = _scale(len(channels) * channels[-1], width, "down", expansion, blocks)
 

@@ -60,6 +60,5 @@ class SimpleNet(Baseline):
     @torch.no_grad()
     def anomaly_map(self, image: Tensor) -> Tensor:
         """Return softplus of the smoothed negative discriminator output."""
-        grid = self.features.side // self.features.strides[0]
-        scores = -self.discriminator(self.adapted(image)).view(len(image), grid, grid)
+        scores = -self.discriminator(self.adapted(image)).view(len(image), *self.features.grid)
         return F.softplus(self.features.anomaly_map(scores, image.shape[-1], self.sigma))
