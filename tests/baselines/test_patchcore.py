@@ -1,0 +1,78 @@
+"""PatchCore's coreset against a slow greedy one, its map against scikit-learn; a defect it must find."""
+
+import numpy as np
+import pytest
+import torch
+
+from anomask.baselines.patchcore import PatchCore, k_centres
+from tests.baselines.features_toys import pixel_auroc, textures, tiny_features
+
+
+def method_of(memory=256, sigma=0.0, seed=0):
+    return PatchCore(tiny_features([8, 16]), memory=memory, projected=128, sigma=sigma, seed=seed).eval()
+
+
+def slow_greedy(points, count, first):
+    chosen = [first]
+    while len(chosen) < count:
+        gaps = [min(np.linalg.norm(point - points[row]) for row in chosen) for point in points]
+        chosen.append(int(np.argmax(gaps)))
+    return chosen
+
+
+def test_coreset_against_a_slow_greedy_one():
+    points = torch.randn(120, 6, generator=torch.Generator().manual_seed(0))
+    assert k_centres(points, 30, 7).tolist() == slow_greedy(points.double().numpy(), 30, 7)
+
+
+def test_coreset_of_two_clusters_by_hand():
+    points = torch.tensor([[0.0], [0.1], [10.0], [10.3]])
+    assert k_centres(points, 3, 0).tolist() == [0, 3, 2]  # 10.3 is farthest from 0, then 10.0 by 0.3 against 0.1
+
+
+def test_copies_are_remembered_once_each():
+    assert sorted(k_centres(torch.ones(5, 3), 4, 2).tolist()) != [2, 2, 2, 2]
+    assert len(set(k_centres(torch.ones(5, 3), 4, 2).tolist())) == 4
+    assert k_centres(torch.ones(3, 2), 9, 0).tolist() == [0, 1, 2]  # fewer rows than wanted: all
+
+
+def test_map_against_scikit_learn():
+    from sklearn.neighbors import NearestNeighbors
+
+    method = method_of()
+    method.fit([textures(8, index)[0] for index in range(2)])
+    image = textures(3, 99, defect=True)[0]
+    rows = method.embed(image).flatten(0, 1).numpy()
+    distances = NearestNeighbors(n_neighbors=1).fit(method.bank.numpy()).kneighbors(rows)[0].reshape(3, 8, 8)
+    expected = method.features.anomaly_map(torch.from_numpy(distances).float(), 32, 0.0)
+    torch.testing.assert_close(method.anomaly_map(image), expected, rtol=1e-3, atol=1e-2)
+
+
+def test_the_coreset_covers_better_than_chance_does():
+    """The publication's reason for it: the farthest patch is nearer to the coreset than to random rows."""
+    method = method_of(memory=64)
+    normals = [textures(8, index)[0] for index in range(4)]
+    method.fit(normals)
+    patches = torch.cat([method.embed(image).flatten(0, 1) for image in normals])
+    random = patches[torch.randperm(len(patches), generator=torch.Generator().manual_seed(0))[:64]]
+    assert method.bank.shape == (64, 152)
+    assert torch.cdist(patches, method.bank).amin(1).max() < torch.cdist(patches, random).amin(1).max()
+
+
+def test_a_defect_is_found_and_a_blind_map_is_not():
+    method = method_of(memory=512, sigma=4.0)
+    method.fit([textures(8, index)[0] for index in range(12)])
+    image, mask = textures(16, 99, defect=True)
+    assert pixel_auroc(method.anomaly_map(image), mask) > 0.9
+    clean = textures(16, 99)[0]  # the control: the same slices without their defects
+    assert 0.35 < pixel_auroc(method.anomaly_map(clean), mask) < 0.65
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_map_does_not_depend_on_the_batch(count):
+    method = method_of()
+    method.fit([textures(8, 0)[0]])
+    image = textures(4, 5)[0]
+    torch.testing.assert_close(
+        method.anomaly_map(image[:count]), method.anomaly_map(image)[:count], rtol=1e-3, atol=1e-3
+    )
