@@ -42,6 +42,9 @@ TINY = [
 # What makes a comparison method small enough for 32 px: its own keys beside TINY.
 TINY_BASELINES = {
     "ae": ["baseline.channels=[8,16]", "baseline.bottleneck=4"],
+    "cutpaste": ["baseline.channels=[8,8,16,16]", "baseline.crops=1"],
+    "draem": ["baseline.channels=[8,8,16]", "baseline.segmenter.channels=[8,8,8,16,16]"],
+    "dsr": ["baseline.channels=[8,16]", "baseline.segmenter.channels=[8,8,8,16,16]"],
 }
 
 
