@@ -46,6 +46,9 @@ TINY_BASELINES = {
     "patchcore": ["baseline.features.side=64", "baseline.memory=64"],
     "rd4ad": ["baseline.features.side=64", "baseline.width=32", "baseline.expansion=2", "baseline.blocks=1"],
     "simplenet": ["baseline.features.side=64", "baseline.hidden=32"],
+    "cutpaste": ["baseline.channels=[8,8,16,16]", "baseline.crops=1"],
+    "draem": ["baseline.channels=[8,8,16]", "baseline.segmenter.channels=[8,8,8,16,16]"],
+    "dsr": ["baseline.channels=[8,16]", "baseline.segmenter.channels=[8,8,8,16,16]"],
 }
 
 
