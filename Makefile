@@ -20,7 +20,7 @@ demo: $(VENV)/installed ## both stages, evaluation, pictures and report on the s
 DATA ?= lungwin256
 SEED ?= 0
 RUNS := $(or $(ANOMASK_RUNS),runs)
-METHODS := ae vae memae vqvae_residual token_prior cutpaste draem dsr simplenet padim patchcore rd4ad anomask_paper anomask
+METHODS := $(shell sed -n 's/^methods: \[\(.*\)\]/\1/p' conf/tables.yaml | tr -d ,)
 RECORD = results/$(DATA)/%/seed$(SEED)/record.json
 CODEBOOK := $(RUNS)/$(DATA)_codebook_seed$(SEED)/latest
 
