@@ -9,6 +9,10 @@ class DataError(AnomaskError):
     """A data folder, manifest row or image file that cannot be used as it is."""
 
 
+class NotAxialError(DataError):
+    """A volume that is in order but no axial CT, such as a localiser: skipped where others are wanted."""
+
+
 class SplitError(AnomaskError):
     """A split that would let one patient's slices train and judge the same model."""
 

@@ -1,0 +1,48 @@
+"""Finding and reading CT volumes of any kind: DICOM series and NIfTI files."""
+
+from pathlib import Path
+
+from anomask.data.dicom import find_series, is_dicom, read_dicom
+from anomask.data.geometry import Volume, VolumeSource, to_source_geometry
+from anomask.data.nifti import check_hounsfield, is_nifti, read_nifti
+from anomask.data.walk import OnFault, files_below, log_fault
+from anomask.errors import DataError
+
+__all__ = ["Volume", "VolumeSource", "find_volumes", "read_volume", "to_source_geometry"]
+
+
+def find_volumes(folder_or_file: Path, on_fault: OnFault = log_fault) -> list[VolumeSource]:
+    """Find DICOM series, wherever their files lie below a folder, and NIfTI files; other files are left out.
+
+    Args:
+        folder_or_file: where to look; the order of what is found follows the names of folders and files.
+        on_fault: called with a DataError for each file that cannot be used; logs it by default.
+
+    Raises:
+        DataError: there is nothing at that place.
+    """
+    files = files_below(folder_or_file, on_fault)
+    found = [VolumeSource(path, "nifti", (path,)) for path in files if is_nifti(path)]
+    found += find_series([path for path in files if not is_nifti(path) and is_dicom(path)], on_fault)
+    return sorted(found, key=lambda source: (source.files[0], source.series))
+
+
+def read_volume(source: VolumeSource, allow_gaps: bool = False, values: str = "hu") -> Volume:
+    """Read a volume in HU; see `Volume`.
+
+    Args:
+        source: of `find_volumes`.
+        allow_gaps: whether the slices of a DICOM series may lie unevenly; see `read_dicom`.
+        values: 'hu', or 'grey' for NIfTI whose numbers are windowed already: `Volume.hu` then holds them as they are.
+
+    Raises:
+        DataError: the volume cannot be used; the message says why.
+        NotAxialError: it is in order but no axial CT, such as a localiser or another modality.
+    """
+    try:
+        volume = read_dicom(source, allow_gaps) if source.kind == "dicom" else read_nifti(source)
+    except PermissionError as error:
+        raise DataError(f"{error.filename} cannot be opened ({error.strerror}). Change its permissions.") from error
+    if source.kind != "dicom" and values == "hu":
+        check_hounsfield(volume)
+    return volume

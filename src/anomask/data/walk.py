@@ -1,0 +1,66 @@
+"""Walking through folders that someone else filled: no loops, nothing outside, one line for what can't be opened."""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from anomask.errors import DataError
+
+log = logging.getLogger(__name__)
+OnFault = Callable[[DataError], None]
+
+
+def log_fault(fault: DataError) -> None:
+    """Report a fault in one line and go on."""
+    log.error("%s: %s", type(fault).__name__, fault)
+
+
+def files_below(place: Path, on_fault: OnFault = log_fault) -> list[Path]:
+    """List the files of a folder and its subfolders, or the one file itself, in the order of their names.
+
+    Links are followed as long as they stay in the folder, each folder once; hidden files and folders are left out.
+
+    Args:
+        place: a folder or a file.
+        on_fault: called with a DataError for each link that leaves the folder and each folder that cannot be listed.
+
+    Raises:
+        DataError: `place` does not exist.
+    """
+    if place.is_file():
+        return [place]
+    if not place.is_dir():
+        raise DataError(f"nothing at {place}. Wanted: a folder or a file.")
+    root = place.resolve()
+    found: list[Path] = []
+    waiting, seen = [place], {root}
+    while waiting:
+        folder = waiting.pop()
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            on_fault(DataError(f"{folder} cannot be listed ({error.strerror}). Change its permissions or remove it."))
+            continue
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.name.startswith(".") or (entry.is_symlink() and not _stays_inside(path, root, on_fault)):
+                continue
+            if entry.is_file():
+                found.append(path)
+            elif entry.is_dir() and path.resolve() not in seen:
+                seen.add(path.resolve())
+                waiting.append(path)
+    return sorted(found)
+
+
+def _stays_inside(link: Path, root: Path, on_fault: OnFault) -> bool:
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError) as error:  # a link to itself is a RuntimeError in Python 3.11 and 3.12
+        on_fault(DataError(f"{link} is a link to nowhere ({type(error).__name__}). Remove it or restore its target."))
+        return False
+    if not target.is_relative_to(root):
+        on_fault(DataError(f"{link} is a link that leaves {root}. Copy its target there, or prepare it by itself."))
+        return False
+    return True
