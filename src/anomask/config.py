@@ -154,6 +154,40 @@ class CompareConfig:
     seed: int = MISSING
 
 
+@dataclass
+class PrepareConfig:
+    """One preparation; `conf/prepare.yaml`."""
+
+    input: str = MISSING
+    output: str = MISSING
+    source: str = MISSING
+    groups: list[dict[str, Any]] = MISSING
+    pattern: str = MISSING
+    split: str = MISSING
+    test_share: float = MISSING
+    disease: str = MISSING
+    patient: str = MISSING
+    mask: str = MISSING
+    mask_labels: list[int] | None = None
+    mask_optional: bool = MISSING
+    lung_mask: str = MISSING
+    lung_labels: list[int] | None = None
+    lesion_free: str = MISSING
+    nodules: str = MISSING
+    values: str = MISSING
+    table: str = MISSING
+    window: Any = MISSING
+    bits: int = MISSING
+    min_lung_share: float = MISSING
+    lung_masks: str = MISSING
+    allow_gaps: bool = MISSING
+    pseudonymise: bool = MISSING
+    key_file: str = MISSING
+    workers: int = MISSING
+    strict: bool = MISSING
+    progress: bool = MISSING
+
+
 def register() -> None:
     """Make the schemas known to Hydra, and the resolver that lets `resume` take the place of a new run folder."""
     store = ConfigStore.instance()
@@ -161,6 +195,7 @@ def register() -> None:
     store.store(name="evaluate_schema", node=EvaluateConfig)
     store.store(name="predict_schema", node=PredictConfig)
     store.store(name="compare_schema", node=CompareConfig)
+    store.store(name="prepare_schema", node=PrepareConfig)
     OmegaConf.register_new_resolver("first_set", lambda *values: next(v for v in values if v), replace=True)
 
 

@@ -141,7 +141,7 @@ def choose_window(given: Any, run: Run) -> tuple[float, float]:
     """
     file = run.folder / "fingerprint.json"
     known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    prepared = (known.get("preparation") or {}).get("window")
+    prepared = ((known.get("preparation") or {}).get("common") or {}).get("window")  # null where someone else made them
     if prepared is None:
         return window_of("lung" if given is None else given)
     if given is not None and window_of(given) != window_of(prepared):

@@ -71,7 +71,9 @@ def shown(page, which="map"):
 
 
 def listed(page):
-    return [button.find_element(By.TAG_NAME, "span").text for button in page.find_elements(By.CSS_SELECTOR, "li button")]
+    return [
+        button.find_element(By.TAG_NAME, "span").text for button in page.find_elements(By.CSS_SELECTOR, "li button")
+    ]
 
 
 def test_it_opens_from_a_file_and_asks_for_nothing_else(page):
@@ -94,7 +96,9 @@ def test_the_keyboard_steps_and_stops_at_both_ends(page):
     assert status(page).startswith("6 of 6: f.png, score 0.1200, above the limit")
     press(page, Keys.HOME)
     assert status(page).startswith("1 of 6")
-    ActionChains(page).key_down(Keys.CONTROL).send_keys(Keys.ARROW_RIGHT).key_up(Keys.CONTROL).perform()  # the browser's
+    ActionChains(page).key_down(Keys.CONTROL).send_keys(Keys.ARROW_RIGHT).key_up(
+        Keys.CONTROL
+    ).perform()  # the browser's
     assert status(page).startswith("1 of 6")
 
 

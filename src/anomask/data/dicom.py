@@ -38,14 +38,11 @@ class Frame(NamedTuple):
 
 
 def is_dicom(path: Path) -> bool:
-    """Say whether a file is DICOM by its preamble or its suffix; most hospitals' exports have no suffix."""
+    """Say whether a file is DICOM by its suffix or preamble (exports often have no suffix); may raise an OSError."""
     if path.suffix.lower() in SUFFIXES:
         return True
-    try:
-        with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+    with path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
 
 
 def find_series(files: Iterable[Path], on_fault: OnFault = log_fault) -> list[VolumeSource]:
@@ -130,8 +127,8 @@ def _frames_of(data: Dataset, path: Path) -> list[Frame]:
         syntax = data.file_meta.get("TransferSyntaxUID", "") if hasattr(data, "file_meta") else ""
         name = getattr(syntax, "name", syntax)
         raise DataError(
-            f"the pixels of {path} cannot be decoded ({name}: {_short(error)}). Copy it again if it is cut off; "
-            "decompress it (gdcmconv --raw, dcmdjpeg) if its compression has no decoder here."
+            f"the pixels of {path} cannot be decoded ({name}: {_short(error)}). Copy it again if it is cut off; if its "
+            "compression has no decoder here, install one (pip install 'pylibjpeg[all]') or decompress the series."
         ) from error
     frames = []
     for index, values in enumerate(stored):

@@ -86,6 +86,7 @@ def _scan(folder: Path) -> Iterable[SliceRecord]:
 MASK_FOLDERS = ("masks", "lung_masks")
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".nii"}
 COLUMNS = ("path", "split", "label", "disease", "patient", "source", "mask", "lung_mask")
+COLUMNS += ("series", "slice", "spacing_mm")  # written by anomask.prepare; not used here
 
 
 def _companion(root: Path, label: str, path: Path, parts: tuple[str, ...]) -> Path | None:

@@ -1,18 +1,21 @@
-"""Finding and reading CT volumes of any kind: DICOM series and NIfTI files."""
+"""Finding and reading CT volumes of any kind: DICOM series, NIfTI and MetaImage files."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from anomask.data.dicom import find_series, is_dicom, read_dicom
 from anomask.data.geometry import Volume, VolumeSource, to_source_geometry
+from anomask.data.images import is_image
+from anomask.data.metaimage import is_metaimage, read_metaimage
 from anomask.data.nifti import check_hounsfield, is_nifti, read_nifti
 from anomask.data.walk import OnFault, files_below, log_fault
 from anomask.errors import DataError
 
-__all__ = ["Volume", "VolumeSource", "find_volumes", "read_volume", "to_source_geometry"]
+__all__ = ["Volume", "VolumeSource", "find_volumes", "group_volumes", "read_volume", "to_source_geometry"]
 
 
 def find_volumes(folder_or_file: Path, on_fault: OnFault = log_fault) -> list[VolumeSource]:
-    """Find DICOM series, wherever their files lie below a folder, and NIfTI files; other files are left out.
+    """Find DICOM series, wherever their files lie below a folder, NIfTI and MetaImage files; others are left out.
 
     Args:
         folder_or_file: where to look; the order of what is found follows the names of folders and files.
@@ -21,9 +24,24 @@ def find_volumes(folder_or_file: Path, on_fault: OnFault = log_fault) -> list[Vo
     Raises:
         DataError: there is nothing at that place.
     """
-    files = files_below(folder_or_file, on_fault)
-    found = [VolumeSource(path, "nifti", (path,)) for path in files if is_nifti(path)]
-    found += find_series([path for path in files if not is_nifti(path) and is_dicom(path)], on_fault)
+    return group_volumes(files_below(folder_or_file, on_fault), on_fault)
+
+
+def group_volumes(files: Iterable[Path], on_fault: OnFault = log_fault) -> list[VolumeSource]:
+    """Group files into volumes as `find_volumes` does, from a list of them."""
+    found: list[VolumeSource] = []
+    dicom = []
+    for path in files:
+        if is_nifti(path):
+            found.append(VolumeSource(path, "nifti", (path,)))
+        elif is_metaimage(path):
+            found.append(VolumeSource(path, "metaimage", (path,)))
+        elif not is_image(path):
+            try:
+                dicom += [path] if is_dicom(path) else []
+            except OSError as error:
+                on_fault(DataError(f"{path} cannot be opened ({error.strerror}). Change its permissions or remove it."))
+    found += find_series(dicom, on_fault)
     return sorted(found, key=lambda source: (source.files[0], source.series))
 
 
@@ -39,10 +57,9 @@ def read_volume(source: VolumeSource, allow_gaps: bool = False, values: str = "h
         DataError: the volume cannot be used; the message says why.
         NotAxialError: it is in order but no axial CT, such as a localiser or another modality.
     """
-    try:
-        volume = read_dicom(source, allow_gaps) if source.kind == "dicom" else read_nifti(source)
-    except PermissionError as error:
-        raise DataError(f"{error.filename} cannot be opened ({error.strerror}). Change its permissions.") from error
-    if source.kind != "dicom" and values == "hu":
+    if source.kind == "dicom":
+        return read_dicom(source, allow_gaps)
+    volume = read_nifti(source) if source.kind == "nifti" else read_metaimage(source)
+    if values == "hu":
         check_hounsfield(volume)
     return volume

@@ -1,0 +1,1 @@
+"""From volumes and images of doubtful origin to a data folder that training reads."""

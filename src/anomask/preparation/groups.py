@@ -1,0 +1,141 @@
+"""Groups of an input folder: which files belong together, and what is known about them."""
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from anomask.errors import ConfigError, DataError
+
+SPLITS = ("train", "test", "by_patient")
+VALUES = ("hu", "grey")
+LESION_FREE = ("skip", "normal")
+SKIPPED = "skip"  # a disease of this name in a table leaves the slice out
+
+
+@dataclass(frozen=True)
+class Group:
+    """What is known about some volumes or images of the input; conf/prepare.yaml says what each key means."""
+
+    pattern: str | list[str] = "*"
+    split: str = "by_patient"
+    disease: str = ""
+    patient: str = ""
+    mask: str = ""
+    mask_labels: list[int] | None = None
+    mask_optional: bool = False
+    lung_mask: str = ""
+    lung_labels: list[int] | None = None
+    lesion_free: str = "skip"
+    nodules: str = ""
+    values: str = "hu"
+    table: str = ""
+    table_columns: list[str] | None = None
+    table_separator: str = ","
+    diseases: dict[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise a ConfigError for values that do not exist or contradict each other."""
+        for name, known in (("split", SPLITS), ("values", VALUES), ("lesion_free", LESION_FREE)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; use one of {', '.join(known)}.")
+        knows_lesions = bool(self.mask or self.nodules)
+        if self.disease and self.split != "test" and not (knows_lesions and self.lesion_free == "normal"):
+            raise ConfigError(
+                f"disease is {self.disease!r} and split {self.split}: nothing is learned from abnormal slices. Use "
+                "split=test, or masks with lesion_free=normal to learn from the slices without lesion."
+            )
+        if knows_lesions and not self.disease:
+            raise ConfigError("mask or nodules are given and no disease: name what they mark, such as disease=covid19.")
+        _check_disease(self.disease)
+        try:
+            re.compile(self.patient)
+        except re.error as error:
+            raise ConfigError(f"patient {self.patient!r} is no regular expression ({error}).") from error
+
+    def matches(self, path: str) -> bool:
+        """Say whether a path inside the input belongs to the group; * also stands for /."""
+        patterns = [self.pattern] if isinstance(self.pattern, str) else self.pattern
+        return any(fnmatchcase(path, pattern) for pattern in patterns)
+
+    def names_in(self, path: str) -> dict[str, str]:
+        """Return what the group's regular expression finds in a path inside the input.
+
+        Returns:
+            `patient`: the group of that name, or the first group, '' where the group says nothing of patients; and
+            every other named group, for the patterns of masks
+
+        Raises:
+            DataError: the path does not match.
+        """
+        if not self.patient:
+            return {"patient": ""}
+        found = re.search(self.patient, path)
+        if not found:
+            raise DataError(f"{path} does not match patient={self.patient!r}. Correct the expression.")
+        named = {name: value or "" for name, value in found.groupdict().items()}
+        return {"patient": found.group(1 if found.groups() else 0)} | named
+
+
+def build_groups(defaults: Mapping[str, Any], overrides: Sequence[Mapping[str, Any]]) -> list[Group]:
+    """Return the groups of a recipe, each with the top-level settings where it says nothing; one group without recipe.
+
+    Raises:
+        ConfigError: a key that no group has, or a value that does not exist.
+    """
+    known = {field.name for field in fields(Group)}
+    groups = []
+    for override in overrides or [{}]:
+        unknown = sorted(override.keys() - known)
+        if unknown:
+            raise ConfigError(f"a group has the keys {unknown}; the known ones are {', '.join(sorted(known))}.")
+        own = {key: value for key, value in defaults.items() if key in known and value is not None}
+        groups.append(Group(**(own | dict(override))))
+    return groups
+
+
+def read_table(group: Group, file: Path) -> dict[str, dict[str, str]]:
+    """Read a group's table: for each path inside the input what it says (any of split, disease, patient).
+
+    Raises:
+        DataError: not readable, without a column path, or with a value that does not exist.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.reader(stream, delimiter=group.table_separator))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"the table {file} cannot be read ({error}). Wanted: text with a line for each path."
+        ) from error
+    columns = group.table_columns or (rows.pop(0) if rows else [])
+    if "path" not in columns:
+        raise DataError(f"{file} has the columns {columns}; a column 'path' is wanted.")
+    table = {}
+    for line, cells in enumerate(rows, start=1 if group.table_columns else 2):
+        row = {column: cell.strip() for column, cell in zip(columns, cells, strict=False)}
+        if not row.get("path"):
+            continue
+        if group.diseases is not None:
+            row["disease"] = _translate(row.get("disease", ""), group.diseases, f"{file} line {line}")
+        _check_disease(row.get("disease", ""))
+        if row.get("split", "train") not in SPLITS:
+            raise DataError(f"{file} line {line} has split {row['split']!r}; use one of {', '.join(SPLITS)}.")
+        table[row["path"]] = row
+    return table
+
+
+def _translate(value: str, diseases: Mapping[str, str], where: str) -> str:
+    if value not in diseases:
+        raise DataError(f"{where} has the class {value!r}; the recipe knows {', '.join(diseases)}.")
+    return diseases[value]
+
+
+def _check_disease(disease: str) -> None:
+    if (disease and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", disease)) or disease in ("all", "normal"):
+        raise ConfigError(
+            f"disease is {disease!r}; it names a folder: letters, digits and _ . - alone, and neither 'all' nor "
+            "'normal' (leave it empty for normal slices)."
+        )

@@ -1,0 +1,69 @@
+"""Masks and nodule lists that belong to a volume."""
+
+import csv
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from anomask.data.geometry import Volume, VolumeSource
+from anomask.data.metaimage import is_metaimage
+from anomask.data.nifti import is_nifti
+from anomask.data.volumes import read_volume
+from anomask.errors import DataError
+
+FARTHEST_MM = 1.0  # by which a mask's corners may lie off its volume's: headers are rounded
+
+
+def read_volume_mask(path: Path, volume: Volume, labels: list[int] | None) -> np.ndarray:
+    """Read a mask of a volume: [Z, H, W] bool.
+
+    Args:
+        path: NIfTI or MetaImage file.
+        volume: what it belongs to.
+        labels: values that count; None is every value but 0.
+
+    Raises:
+        DataError: damaged, or it does not lie on its volume.
+    """
+    if not (is_nifti(path) or is_metaimage(path)):
+        raise DataError(f"{path} is the mask of a volume; a NIfTI or MetaImage file is wanted.")
+    mask = read_volume(VolumeSource(path, "nifti" if is_nifti(path) else "metaimage", (path,)), values="labels")
+    if mask.hu.shape != volume.hu.shape:
+        raise DataError(
+            f"{path} has {mask.hu.shape} voxels, its volume {volume.source} {volume.hu.shape}. Export the mask on the "
+            "volume's own grid."
+        )
+    corners = np.array(np.meshgrid(*[(0, size - 1) for size in mask.hu.shape])).reshape(3, -1).T
+    off = np.linalg.norm(nib.affines.apply_affine(mask.affine - volume.affine, corners), axis=1).max()
+    if off > FARTHEST_MM:
+        raise DataError(
+            f"{path} lies {off:.1f} mm off its volume {volume.source}. Export the mask on the volume's own grid."
+        )
+    return np.isin(mask.hu, labels) if labels is not None else mask.hu != 0
+
+
+def nodule_slices(path: Path, volume: Volume) -> np.ndarray:
+    """Say which slices a nodule reaches: [Z] bool.
+
+    Args:
+        path: CSV in LUNA16's form: seriesuid, coordX, coordY, coordZ (LPS mm), diameter_mm.
+        volume: whose series is looked up.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    reached = np.zeros(volume.hu.shape[0], dtype=bool)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = [row for row in csv.DictReader(stream) if row["seriesuid"] == volume.series]
+        for row in rows:
+            x, y, z, diameter = (float(row[key]) for key in ("coordX", "coordY", "coordZ", "diameter_mm"))
+            index = nib.affines.apply_affine(np.linalg.inv(volume.affine), [-x, -y, z])[0]
+            reach = diameter / 2 / volume.spacing_mm[0]
+            reached |= np.abs(np.arange(len(reached)) - index) <= max(reach, 0.5)
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}); columns seriesuid, coordX, coordY, coordZ, diameter_mm are wanted."
+        ) from error
+    return reached
