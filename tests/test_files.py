@@ -33,7 +33,7 @@ def test_an_error_leaves_what_was_there(tmp_path):
 def test_someone_elses_files_are_never_replaced(tmp_path, taken):
     (tmp_path / taken).parent.mkdir(exist_ok=True)
     (tmp_path / taken).write_text("mine")
-    with pytest.raises(ConfigError, match=r"holds other files \(no marker\.json\)"):
-        with whole_folder(tmp_path / "out", "marker.json"):
-            raise AssertionError("nothing is begun")
+    refused = pytest.raises(ConfigError, match=r"holds other files \(no marker\.json\)")
+    with refused, whole_folder(tmp_path / "out", "marker.json"):
+        raise AssertionError("nothing is begun")
     assert files_in(tmp_path) == [taken]

@@ -327,8 +327,10 @@ def test_when_nothing_can_be_used_it_is_an_error_and_nothing_is_written(bright, 
 
 def test_settings_that_cannot_be_meant_are_errors(bright, doubtful):
     run = bright(16)
+    (doubtful / "away.png").unlink()
     for changes, words in (
         ({"maps": "tiff"}, "maps is 'tiff'; use one of auto, png"),
+        ({"maps": "nifti"}, "maps is nifti, and .* has single slices"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"limit": 0}, "limit is 0"),
         ({"min_pixels": 0}, "min_pixels is 0"),

@@ -39,6 +39,7 @@ def whole_folder(path: Path, marker: str) -> Iterator[Path]:
         raise ConfigError(f"{path} holds other files (no {marker}) and is not replaced. Choose an empty or new folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a killed process with the same number
     temporary.mkdir()
     try:
         yield temporary

@@ -58,29 +58,30 @@ class Predictor:
         self.stage, self.batch_size, self.device = stage.to(device), batch_size, torch.device(device)
         data, scoring = stage.settings["data"], stage.settings["scoring"]
         self.size, self.lung_masks, self.within_lung = data["size"], data["lung_masks"], scoring["within_lung"]
+        self.lungs: dict[str, list[bool]] = {}  # series -> whether each of its slices shows lung
 
     def __call__(self, case: Case) -> tuple[list[np.ndarray], list[float], list[np.ndarray]]:
         """Return maps [H, W] float32, scores, and where candidates count [H, W] bool, of each slice."""
-        maps, scores, within, with_lungs = [], [], [], 0
+        maps, scores, within = [], [], []
         for start in range(0, len(case.pixels), self.batch_size):
             pixels = case.pixels[start : start + self.batch_size]
-            batch = input_batch(pixels, self.size, self.lung_masks)
+            batch = input_batch(pixels, self.size)
+            self.lungs.setdefault(case.series, []).extend(batch.lung_mask.flatten(1).any(1).tolist())
+            if not self.within_lung or self.lung_masks == "given":  # as in training and evaluation
+                batch = batch._replace(lung_mask=torch.ones_like(batch.lung_mask))
             found = move_data_to_device(self.stage.detect(move_data_to_device(batch, self.device)), torch.device("cpu"))
             for values, own, lung in zip(found.anomaly_map, pixels, batch.lung_mask, strict=True):
                 maps.append(to_source(values, own.shape))
-                counted = to_source(lung.float(), own.shape) >= 0.5
-                within.append(counted if self.within_lung else np.ones(own.shape, bool))
-                with_lungs += bool(lung.any())
+                within.append(to_source(lung.float(), own.shape) >= 0.5)
             scores += found.score.tolist()
-        if with_lungs < FEW_LUNGS * len(maps):
-            what = case.series or f"{case.files[0]} and what follows"
-            log.warning(
-                "%s: lung is seen in %d of %d slices. Is it a chest CT, in the right window?",
-                what,
-                with_lungs,
-                len(maps),
-            )
         return maps, scores, within
+
+    def warn_of_lungs(self) -> None:
+        """Warn where next to no slice shows lung: a map of another body part means nothing."""
+        for series, seen in self.lungs.items():
+            if sum(seen) < FEW_LUNGS * len(seen):
+                text = "%s: lung is seen in %d of %d slices. Is it a chest CT, in the right window?"
+                log.warning(text, series or "single slices", sum(seen), len(seen))
 
 
 def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
@@ -102,6 +103,10 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
     check(config, place, target)
     faults = Faults(config.strict)
     inputs = find_inputs(place, config.limit, faults)
+    if inputs.slices and config.maps == "nifti":
+        raise ConfigError(
+            f"maps is nifti, and {place} has single slices, which have no geometry. Use auto, png or both."
+        )
     predictor = Predictor(open_stage(run, config.checkpoint), config.batch_size, config.device)
     title = f"{place.resolve().name}, by {predictor.stage.settings['name']}"
     bar = tqdm(desc="predict", unit="slice", total=len(inputs.slices), disable=not config.progress)
@@ -113,6 +118,7 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
             bar.update(len(case.pixels))
         if not writer.slices:
             raise DataError(f"nothing of {place} could be used: {len(faults.lines)} faults, see above.")
+        predictor.warn_of_lungs()
         writer.close(about(config, run, predictor, window) | {"faults": faults.lines})
     return target, faults.lines
 

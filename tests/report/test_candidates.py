@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from anomask.report.candidates import find_candidates
+from anomask.report.candidates import boxes_on_slice, find_candidates
 
 
 def flood(above):
@@ -27,11 +27,13 @@ def flood(above):
 def test_regions_equal_a_flood_fill(shape, min_pixels):
     values = np.random.default_rng(len(shape)).random(shape).astype(np.float32)
     threshold = 0.8 if len(shape) == 2 else 0.88
-    found = find_candidates(values, threshold, min_pixels)
+    found, labels = find_candidates(values, threshold, min_pixels)
     wanted = [region for region in flood(values > threshold) if len(region) >= min_pixels]
     wanted.sort(key=lambda region: -max(values[place] for place in region))
     assert len(found) == len(wanted) > 2
-    for candidate, region in zip(found, wanted, strict=True):
+    assert labels.shape == shape and labels.max() == len(found)
+    for number, (candidate, region) in enumerate(zip(found, wanted, strict=True), 1):
+        assert set(zip(*np.nonzero(labels == number), strict=True)) == region
         places = np.array(sorted(region))
         assert candidate.n_pixels == candidate.size == len(region) and candidate.unit == "px"
         assert candidate.peak_at == max(region, key=lambda place: values[place])
@@ -46,13 +48,16 @@ def test_a_worked_case_in_millimetres():
     values[1, 1, 2:4], values[1, 1, 3] = 0.5, 0.9
     values[2, 3, 0] = 0.6
     affine = np.array([[0, 0, 2.0, -10], [0, -0.5, 0, 20], [3.0, 0, 0, 100], [0, 0, 0, 1]])  # columns run along x
-    first, second = find_candidates(values, 0.4, 1, (3.0, 0.5, 2.0), affine)
+    (first, second), labels = find_candidates(values, 0.4, 1, (3.0, 0.5, 2.0), affine)
+    assert boxes_on_slice(labels[1]) == {1: ((1, 1), (2, 3))} and boxes_on_slice(labels[2]) == {2: ((3, 3), (0, 0))}
+    assert boxes_on_slice(labels[0]) == {}
     assert (first.peak, first.peak_at, first.box) == (np.float32(0.9), (1, 1, 3), ((1, 1), (1, 1), (2, 3)))
     assert (first.size, first.unit, first.centroid) == (2 * 3.0, "mm3", (1.0, 1.0, 2.5))
     assert first.peak_mm == (-4.0, 19.5, 103.0) and first.centroid_mm == (-5.0, 19.5, 103.0)
-    assert second.peak_at == (2, 3, 0) and find_candidates(values, 0.4, 1, (3.0, 0.5, 2.0))[0].peak_mm is None
-    assert find_candidates(values[1], 0.4, 1, (0.5, 2.0))[0].unit == "mm2"
+    assert second.peak_at == (2, 3, 0) and find_candidates(values, 0.4, 1, (3.0, 0.5, 2.0))[0][0].peak_mm is None
+    assert find_candidates(values[1], 0.4, 1, (0.5, 2.0))[0][0].unit == "mm2"
 
 
 def test_a_value_at_the_threshold_is_not_above_it_and_a_flat_map_has_none():
-    assert find_candidates(np.full((4, 4), 0.3), 0.3, 1) == []
+    found, labels = find_candidates(np.full((4, 4), 0.3), 0.3, 1)
+    assert found == [] and not labels.any()

@@ -131,17 +131,14 @@ def _read_slice(path: Path) -> np.ndarray:
     return values
 
 
-def input_batch(pixels: list[np.ndarray], size: int, lung_masks: str) -> SliceBatch:
+def input_batch(pixels: list[np.ndarray], size: int) -> SliceBatch:
     """Turn slices of any shape into a batch for the model, as `LoadSlice` does for slices without masks.
 
     Args:
         pixels: [H, W] uint8 each.
         size: S, side of the model's slices.
-        lung_masks: 'estimate', or 'given': the whole slice counts as lung.
     """
     image = torch.stack([to_input(values, size) for values in pixels])
-    lung = torch.ones_like(image, dtype=torch.bool)
-    if lung_masks == "estimate":
-        lung = torch.from_numpy(np.stack([estimate_lungs(one[0].numpy()) for one in image]))[:, None]
+    lung = torch.from_numpy(np.stack([estimate_lungs(one[0].numpy()) for one in image]))[:, None]
     unknown = torch.zeros(len(image), dtype=torch.bool)
     return SliceBatch(image, torch.arange(len(image)), torch.zeros_like(lung), lung, unknown, unknown)

@@ -30,8 +30,8 @@ def find_candidates(
     min_pixels: int,
     spacing_mm: tuple[float, ...] | None = None,
     affine: np.ndarray | None = None,
-) -> list[Candidate]:
-    """Return the regions of a map above `threshold`, the highest peak first.
+) -> tuple[list[Candidate], np.ndarray]:
+    """Find the regions of a map above `threshold`.
 
     Pixels that share a corner are connected (8 neighbours in a slice, 26 in a volume), as in the lesion metrics.
 
@@ -41,19 +41,24 @@ def find_candidates(
         min_pixels: smaller regions are left out.
         spacing_mm: distance of neighbouring pixels along each axis, or None where it is not known.
         affine: [4, 4] index -> mm, or None.
+
+    Returns:
+        the candidates, the highest peak first, and where they are: [...] int32, 1 for the first and 0 outside of all
     """
     labels, n_found = ndimage.label(anomaly_map > threshold, np.ones((3,) * anomaly_map.ndim))
     sizes = np.bincount(labels.ravel(), minlength=n_found + 1)
     kept = np.flatnonzero(sizes[1:] >= min_pixels) + 1
     if not len(kept):
-        return []
+        return [], np.zeros_like(labels)
     peaks = ndimage.maximum(anomaly_map, labels, kept)
     places = ndimage.maximum_position(anomaly_map, labels, kept)
     centroids = ndimage.center_of_mass(labels > 0, labels, kept)
     boxes = ndimage.find_objects(labels)
     area, unit = (1.0, "px") if spacing_mm is None else (float(np.prod(spacing_mm)), f"mm{anomaly_map.ndim}")
     order = sorted(range(len(kept)), key=lambda row: (-peaks[row], places[row]))
-    return [
+    rank = np.zeros(n_found + 1, labels.dtype)
+    rank[kept[order]] = np.arange(1, len(kept) + 1)
+    candidates = [
         Candidate(
             peak=float(peaks[row]),
             peak_at=tuple(int(index) for index in places[row]),
@@ -67,6 +72,13 @@ def find_candidates(
         )
         for row in order
     ]
+    return candidates, rank[labels]
+
+
+def boxes_on_slice(labels: np.ndarray) -> dict[int, tuple[tuple[int, int], ...]]:
+    """Return the box of each candidate on one slice, first and last (row, column) of labels [H, W], by its number."""
+    found = enumerate(ndimage.find_objects(labels), 1)
+    return {number: tuple((p.start, p.stop - 1) for p in place) for number, place in found if place is not None}
 
 
 def _to_mm(affine: np.ndarray | None, place: tuple[float, ...]) -> tuple[float, ...] | None:

@@ -16,10 +16,10 @@ from PIL import Image
 from anomask.data.inputs import Case
 from anomask.data.volumes import to_source_geometry
 from anomask.files import write_json, write_text
-from anomask.report.candidates import Candidate, find_candidates
+from anomask.report.candidates import Candidate, boxes_on_slice, find_candidates
 from anomask.report.files import write_map
 from anomask.report.page import to_pixels
-from anomask.report.viewer import Viewer
+from anomask.report.viewer import Found, Viewer
 from anomask.scoring.colour import overlay
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class PredictionWriter:
         self.overlays, self.min_pixels = overlays, min_pixels
         self.viewer = Viewer(folder, title, decision.score, decision.pixel, decision.full_colour)
         self.slices: list[dict[str, Any]] = []
-        self.candidates: list[tuple[str, str, int | None, Candidate]] = []  # file, series, slice, candidate
+        self.candidates: list[tuple[str, str, Candidate]] = []  # file, series, candidate
         self.highest = 0.0
 
     def add(
@@ -83,6 +83,7 @@ class PredictionWriter:
             within: of each slice, [H, W] bool: where lesion candidates may lie.
         """
         found = self._find(case, [values * mask for values, mask in zip(maps, within, strict=True)])
+        png = self.maps in ("png", "both") or (self.maps == "auto" and case.volume is None)
         names = [Path(name) for name in case.files]
         if case.volume is not None:
             names = [Path(case.series) / f"{index:04d}.png" for index in range(len(maps))]
@@ -90,29 +91,29 @@ class PredictionWriter:
                 file = self.folder / "maps" / f"{case.series}.nii.gz"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 nib.save(to_source_geometry(case.volume, np.stack(maps)), file)
-        png = self.maps in ("png", "both") or (self.maps == "auto" and case.volume is None)
         for index, (name, score) in enumerate(zip(names, scores, strict=True)):
             if png:
                 write_map(self.folder / "maps" / as_png(name), torch.from_numpy(maps[index])[None])
+                self.highest = max(self.highest, float(maps[index].max()))
             self._add_slice(case, index, maps[index], score, found[index], as_png(name))
-        self.highest = max(self.highest, *(float(values.max()) for values in maps))
 
-    def _find(self, case: Case, maps: list[np.ndarray]) -> list[list[Candidate]]:
-        # Candidates of each slice; one of a volume is in the list of every slice it reaches.
+    def _find(self, case: Case, maps: list[np.ndarray]) -> list[Found]:
+        # A candidate of a volume is found once and shown on every slice that it reaches.
         threshold, least = self.decision.pixel, self.min_pixels
         if case.volume is None:
-            found = [find_candidates(values, threshold, least) for values in maps]
-            for file, own in zip(case.files, found, strict=True):
-                self.candidates += [(file, "", None, one) for one in own]
-            return found
-        volume = case.volume
-        whole = find_candidates(np.stack(maps), threshold, least, volume.spacing_mm, volume.affine)
-        self.candidates += [(case.files[0], case.series, one.peak_at[0], one) for one in whole]
-        return [[one for one in whole if one.box[0][0] <= row <= one.box[0][1]] for row in range(len(maps))]
+            each = [find_candidates(values, threshold, least) for values in maps]
+            self.candidates += [(file, "", one) for file, own in zip(case.files, each, strict=True) for one in own[0]]
+        else:
+            spacing_mm, affine = case.volume.spacing_mm, case.volume.affine
+            candidates, labels = find_candidates(np.stack(maps), threshold, least, spacing_mm, affine)
+            self.candidates += [(case.files[0], case.series, one) for one in candidates]
+            each = [(candidates, on_slice) for on_slice in labels]
+        return [
+            [(candidates[number - 1], box) for number, box in boxes_on_slice(labels).items()]
+            for candidates, labels in each
+        ]
 
-    def _add_slice(
-        self, case: Case, index: int, values: np.ndarray, score: float, found: list[Candidate], name: Path
-    ) -> None:
+    def _add_slice(self, case: Case, index: int, values: np.ndarray, score: float, found: Found, name: Path) -> None:
         row = None if case.volume is None else index
         abnormal, percentile = score > self.decision.score, self.decision.percentile(score)
         about = {"file": case.files[index], "series": case.series, "slice": row, "score": score}
@@ -130,13 +131,13 @@ class PredictionWriter:
 
     def close(self, about: dict[str, Any]) -> None:
         """Write the last page, the candidates, prediction.json (with `about`) and, last, scores.csv."""
-        if self.highest > 1 and self.maps in ("auto", "png", "both"):
-            log.warning("map values reach %.3g; a PNG map holds at most 1. NIfTI maps hold all values.", self.highest)
+        if self.highest > 1:
+            log.warning("map values reach %.3g; a PNG map holds at most 1 and was cut off there.", self.highest)
         self.viewer.close()
         ranked = sorted(self.candidates, key=lambda item: -item[-1].peak)  # stable: the order of the input stays
         rows = [candidate_row(rank, *item) for rank, item in enumerate(ranked, 1)]
-        write_text(self.folder / "candidates.csv", to_csv(rows, candidate_row(0, "", "", None, NOWHERE)))
-        full = [{"file": file, "series": series, **asdict(one)} for file, series, _, one in ranked]
+        write_text(self.folder / "candidates.csv", to_csv(rows, candidate_row(0, "", "", NOWHERE)))
+        full = [{"file": file, "series": series, **asdict(one)} for file, series, one in ranked]
         write_json(self.folder / "candidates.json", full)
         counts = {"slices": len(self.slices), "candidates": len(rows)}
         counts["called_abnormal"] = sum(row["called_abnormal"] for row in self.slices)
@@ -152,7 +153,7 @@ def as_png(name: Path) -> Path:
 NOWHERE = Candidate(0, (0, 0), (0, 0), ((0, 0), (0, 0)), 0, 0, "")  # its row names the columns of an empty table
 
 
-def candidate_row(rank: int, file: str, series: str, slice_at: int | None, one: Candidate) -> dict[str, Any]:
+def candidate_row(rank: int, file: str, series: str, one: Candidate) -> dict[str, Any]:
     """Lay a candidate out as one line of candidates.csv; what a loose slice does not have stays empty."""
     row = {"rank": rank, "file": file, "series": series, "peak": one.peak}
     for name, place in zip(PLACES, (one.peak_at, one.centroid), strict=True):

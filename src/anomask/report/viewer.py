@@ -23,6 +23,9 @@ SLICES_A_PAGE = 500  # about 20 kB each, 10 MB a page: browsers open it at once
 QUALITY = 80  # of WebP; the files beside the page are lossless
 LISTED = 5  # candidates named below a slice
 
+# The candidates on a slice, the highest peak first, each with its box there: first and last row, first and last column.
+Found = Sequence[tuple[Candidate, tuple[tuple[int, int], ...]]]
+
 
 class Viewer:
     """Writes index.html, and index_2.html, ... where there are more slices than one page holds.
@@ -48,7 +51,7 @@ class Viewer:
         anomaly_map: np.ndarray,
         score: float,
         percentile: float | None,
-        found: Sequence[Candidate],
+        found: Found,
     ) -> None:
         """Add a slice.
 
@@ -58,7 +61,7 @@ class Viewer:
             anomaly_map: [H, W] float32.
             score: of the slice.
             percentile: among validation normals, or None.
-            found: lesion candidates that reach this slice.
+            found: lesion candidates on this slice.
         """
         if len(self.entries) == SLICES_A_PAGE:
             self._write(more=True)
@@ -75,8 +78,8 @@ class Viewer:
                 "size": [width, height],
                 "slice": data_uri(picture),
                 "map": data_uri(layer),
-                "boxes": [_corners(one) for one in found],
-                "candidates": [f"{_size(one)}, peak {one.peak:.3f}" for one in found[:LISTED]],
+                "boxes": [_corners(box) for _, box in found],
+                "candidates": [f"{_size(one)}, peak {one.peak:.3g}" for one, _ in found[:LISTED]],
             }
         )
 
@@ -85,21 +88,10 @@ class Viewer:
         self._write(more=False)
 
     def _write(self, more: bool) -> None:
-        first = (self.page - 1) * SLICES_A_PAGE + 1
-        pages = ""
-        if more or self.page > 1:
-            links = [(self.page - 1, "Earlier slices")] if self.page > 1 else []
-            links += [(self.page + 1, "Later slices")] if more else []
-            pages = (
-                f"<nav aria-label='Pages'>Page {self.page}: slices {first} to {first + len(self.entries) - 1}, sorted "
-            )
-            pages += (
-                "among themselves. " + " ".join(f'<a href="{page_name(n)}">{text}</a>' for n, text in links) + "</nav>"
-            )
         colours = (heat(torch.linspace(0, 1, 9)[None])[:, 0].T * 255).round().int().tolist()
         filled = {
             "TITLE": html.escape(self.title),
-            "PAGES": pages,
+            "PAGES": self._links(more),
             "THRESHOLD": f"{self.threshold:.4g}",
             "PIXEL": f"{self.pixel_threshold:.4g}",
             "FULL": f"{self.full_colour:.4g}",
@@ -111,6 +103,15 @@ class Viewer:
         for name, value in filled.items():  # the entries come last: a file's name cannot bring in another field
             text = text.replace(f"[[{name}]]", value)
         write_text(self.folder / page_name(self.page), text)
+
+    def _links(self, more: bool) -> str:
+        links = [f'<a href="{page_name(self.page - 1)}">Earlier slices</a>'] if self.page > 1 else []
+        links += [f'<a href="{page_name(self.page + 1)}">Later slices</a>'] if more else []
+        if not links:
+            return ""
+        first = (self.page - 1) * SLICES_A_PAGE + 1
+        place = f"Page {self.page}: slices {first} to {first + len(self.entries) - 1}, sorted among themselves."
+        return f'<nav aria-label="Pages">{place} {" ".join(links)}</nav>'
 
 
 def page_name(page: int) -> str:
@@ -138,8 +139,8 @@ def _within(side: int, width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _corners(one: Candidate) -> list[int]:
-    (top, bottom), (left, right) = one.box[-2:]
+def _corners(box: tuple[tuple[int, int], ...]) -> list[int]:
+    (top, bottom), (left, right) = box
     return [left, top, right - left + 1, bottom - top + 1]
 
 
