@@ -116,6 +116,7 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
             bar.total += 0 if case.volume is None else len(case.pixels)
             writer.add(case, *predictor(case))
             bar.update(len(case.pixels))
+            del case  # before the next one is read
         if not writer.slices:
             raise DataError(f"nothing of {place} could be used: {len(faults.lines)} faults, see above.")
         predictor.warn_of_lungs()

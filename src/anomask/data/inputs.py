@@ -114,14 +114,20 @@ def read_cases(inputs: Inputs, batch_size: int, window: tuple[float, float], on_
         yield Case(files, pixels)
     for name, source in inputs.volumes.items():
         try:
-            volume = read_volume(source)
+            case = _read_case(name, source, window)
         except NotAxialError as reason:
             log.warning("%s is left out: %s", name, reason)
             continue
         except DataError as fault:
             on_fault(fault)
             continue
-        yield Case([name] * len(volume.hu), [to_grey(hu, window, 8) for hu in volume.hu], name, volume)
+        yield case
+        del case  # before the next one is read: a volume takes up to a gigabyte
+
+
+def _read_case(name: str, source: VolumeSource, window: tuple[float, float]) -> Case:
+    volume = read_volume(source)
+    return Case([name] * len(volume.hu), [to_grey(hu, window, 8) for hu in volume.hu], name, volume)
 
 
 def _read_slice(path: Path) -> np.ndarray:

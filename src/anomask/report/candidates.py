@@ -46,33 +46,30 @@ def find_candidates(
         the candidates, the highest peak first, and where they are: [...] int32, 1 for the first and 0 outside of all
     """
     labels, n_found = ndimage.label(anomaly_map > threshold, np.ones((3,) * anomaly_map.ndim))
-    sizes = np.bincount(labels.ravel(), minlength=n_found + 1)
-    kept = np.flatnonzero(sizes[1:] >= min_pixels) + 1
-    if not len(kept):
-        return [], np.zeros_like(labels)
-    peaks = ndimage.maximum(anomaly_map, labels, kept)
-    places = ndimage.maximum_position(anomaly_map, labels, kept)
-    centroids = ndimage.center_of_mass(labels > 0, labels, kept)
     boxes = ndimage.find_objects(labels)
+    # From here on the few pixels above the threshold alone: whole-volume temporaries would take gigabytes.
+    places = np.nonzero(labels)
+    number, values = labels[places], anomaly_map[places]
+    sizes = np.bincount(number, minlength=n_found + 1)
+    kept = np.flatnonzero(sizes[1:] >= min_pixels) + 1
+    falling = np.lexsort((-values, number))  # by region, then the highest first; of equal ones the first in the array
+    highest = falling[np.searchsorted(number[falling], kept)]
+    sums = [np.bincount(number, along, n_found + 1)[kept] for along in places]
     area, unit = (1.0, "px") if spacing_mm is None else (float(np.prod(spacing_mm)), f"mm{anomaly_map.ndim}")
-    order = sorted(range(len(kept)), key=lambda row: (-peaks[row], places[row]))
+    order = np.argsort(-values[highest], kind="stable")
     rank = np.zeros(n_found + 1, labels.dtype)
     rank[kept[order]] = np.arange(1, len(kept) + 1)
-    candidates = [
-        Candidate(
-            peak=float(peaks[row]),
-            peak_at=tuple(int(index) for index in places[row]),
-            centroid=tuple(float(index) for index in centroids[row]),
-            box=tuple((part.start, part.stop - 1) for part in boxes[kept[row] - 1]),
-            n_pixels=int(sizes[kept[row]]),
-            size=area * int(sizes[kept[row]]),
-            unit=unit,
-            peak_mm=_to_mm(affine, places[row]),
-            centroid_mm=_to_mm(affine, centroids[row]),
-        )
-        for row in order
-    ]
-    return candidates, rank[labels]
+    labels[places] = rank[number]
+    candidates = []
+    for row in order:
+        region, n_pixels = kept[row], int(sizes[kept[row]])
+        peak_at = tuple(int(along[highest[row]]) for along in places)
+        centroid = tuple(float(along[row]) / n_pixels for along in sums)
+        box = tuple((part.start, part.stop - 1) for part in boxes[region - 1])
+        in_mm = (_to_mm(affine, peak_at), _to_mm(affine, centroid))
+        peak = float(values[highest[row]])
+        candidates.append(Candidate(peak, peak_at, centroid, box, n_pixels, area * n_pixels, unit, *in_mm))
+    return candidates, labels
 
 
 def boxes_on_slice(labels: np.ndarray) -> dict[int, tuple[tuple[int, int], ...]]:

@@ -82,7 +82,7 @@ class PredictionWriter:
             scores: of each slice.
             within: of each slice, [H, W] bool: where lesion candidates may lie.
         """
-        found = self._find(case, [values * mask for values, mask in zip(maps, within, strict=True)])
+        found = self._find(case, maps, within)
         png = self.maps in ("png", "both") or (self.maps == "auto" and case.volume is None)
         names = [Path(name) for name in case.files]
         if case.volume is not None:
@@ -97,15 +97,18 @@ class PredictionWriter:
                 self.highest = max(self.highest, float(maps[index].max()))
             self._add_slice(case, index, maps[index], score, found[index], as_png(name))
 
-    def _find(self, case: Case, maps: list[np.ndarray]) -> list[Found]:
+    def _find(self, case: Case, maps: Sequence[np.ndarray], within: Sequence[np.ndarray]) -> list[Found]:
         # A candidate of a volume is found once and shown on every slice that it reaches.
         threshold, least = self.decision.pixel, self.min_pixels
         if case.volume is None:
-            each = [find_candidates(values, threshold, least) for values in maps]
+            each = [find_candidates(values * mask, threshold, least) for values, mask in zip(maps, within, strict=True)]
             self.candidates += [(file, "", one) for file, own in zip(case.files, each, strict=True) for one in own[0]]
         else:
             spacing_mm, affine = case.volume.spacing_mm, case.volume.affine
-            candidates, labels = find_candidates(np.stack(maps), threshold, least, spacing_mm, affine)
+            whole = np.stack(maps)
+            for values, mask in zip(whole, within, strict=True):
+                np.multiply(values, mask, out=values)
+            candidates, labels = find_candidates(whole, threshold, least, spacing_mm, affine)
             self.candidates += [(case.files[0], case.series, one) for one in candidates]
             each = [(candidates, on_slice) for on_slice in labels]
         return [
