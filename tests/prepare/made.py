@@ -1,5 +1,10 @@
 """Tiny CT volumes and the files that hold them."""
 
+import csv
+import os
+import struct
+import zlib
+
 import nibabel as nib
 import numpy as np
 import pydicom
@@ -17,7 +22,7 @@ def chest(slices=4, size=32, seed=0):
     lungs = ((rows - 0.5) / 0.28) ** 2 + ((abs(columns - 0.5) - 0.22) / 0.14) ** 2 < 1
     hu = np.where(lungs, -850, np.where(body, 40, -1000)) + np.zeros((slices, 1, 1))
     noise = np.random.default_rng(seed).normal(0, 20, hu.shape)
-    return (hu + noise).round().astype(np.int16), lungs
+    return (hu + noise).round().clip(-1024, 3000).astype(np.int16), lungs
 
 
 def dataset(path, uid, **changes):
@@ -100,7 +105,44 @@ def write_image(path, pixels):
 
 
 def tree(folder):
-    """All files of a folder with their contents, those named in `apart` by name alone."""
+    """All files of a folder with their contents."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
+
+
+def write_bomb(path, side=40000):
+    """Write a PNG of a few bytes whose header claims `side` x `side` pixels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    chunks = {b"IHDR": header, b"IDAT": zlib.compress(b"\0" * 100), b"IEND": b""}
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+            for name, data in chunks.items()
+        )
+    )
+
+
+def manifest(folder):
+    with (folder / "manifest.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def die(*_):
+    """Take a worker's place and end as if it were killed."""
+    os._exit(1)
+
+
+def ones(folder, patients=6, size=32):
+    """Series of several patients, written below a folder that has the patient's name."""
+    for index in range(patients):
+        hu, _ = chest(slices=3, size=size, seed=index)
+        write_series(folder / f"Doe_Jane_{index}", hu, PatientID=f"{ID}-{index}", uid=f"1.2.{index}")
+
+
+def grey(seed):
+    """A slice of `chest` in the lung window, as 8-bit grey."""
+    hu, _ = chest(slices=1, seed=seed)
+    return np.rint((np.clip(hu[0], -1350, 150) + 1350.0) * 255 / 1500).astype(np.uint8)

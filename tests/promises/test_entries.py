@@ -41,6 +41,7 @@ HELP = {
     "evaluate": ("run", "bootstrap", "maps"),
     "predict": ("run", "input", "window", "maps", "candidates"),
     "compare": ("first", "second", "paired"),
+    "prepare": ("recipe", "min_lung_share", "pseudonymise"),
 }
 
 

@@ -57,9 +57,9 @@ class Group:
             raise ConfigError(f"patient {self.patient!r} is no regular expression ({error}).") from error
 
     def matches(self, path: str) -> bool:
-        """Say whether a path inside the input belongs to the group; * also stands for /."""
+        """Say whether a path inside the input belongs to the group."""
         patterns = [self.pattern] if isinstance(self.pattern, str) else self.pattern
-        return any(fnmatchcase(path, pattern) for pattern in patterns)
+        return any(fits(path, pattern) for pattern in patterns)
 
     def names_in(self, path: str) -> dict[str, str]:
         """Return what the group's regular expression finds in a path inside the input.
@@ -78,6 +78,11 @@ class Group:
             raise DataError(f"{path} does not match patient={self.patient!r}. Correct the expression.")
         named = {name: value or "" for name, value in found.groupdict().items()}
         return {"patient": found.group(1 if found.groups() else 0)} | named
+
+
+def fits(path: str, pattern: str) -> bool:
+    """Say whether a path inside the input fits a pattern; * also stands for /, and */ for any folder or none."""
+    return fnmatchcase(path, pattern) or fnmatchcase(f"/{path}", pattern)
 
 
 def build_groups(defaults: Mapping[str, Any], overrides: Sequence[Mapping[str, Any]]) -> list[Group]:

@@ -4,7 +4,6 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from zlib import crc32
 
@@ -15,6 +14,7 @@ from anomask.data.nifti import stem_of
 from anomask.data.volumes import group_volumes
 from anomask.data.walk import OnFault, files_below
 from anomask.errors import ConfigError, DataError
+from anomask.preparation.companions import Companions
 from anomask.preparation.groups import SKIPPED, Group, read_table
 from anomask.preparation.pseudonyms import Pseudonyms
 
@@ -127,7 +127,7 @@ def _item(
     source: VolumeSource | None,
     group: Group,
     row: dict[str, str],
-    companions: "Companions",
+    companions: Companions,
     files: dict[str, Path],
 ) -> Item:
     folder = Path(path).parent
@@ -149,41 +149,6 @@ def _row_of(path: str, table: dict[str, dict[str, str]] | None) -> dict[str, str
     # A table may name a volume's file, its folder, or a file by its name alone.
     parents = [parent.as_posix() for parent in Path(path).parents]
     return next((table[key] for key in (path, *parents, Path(path).name) if key in table), None)
-
-
-class Companions:
-    """Finds masks and tables among the files of the input; nothing outside it can be named.
-
-    Args:
-        files: all files, by their paths inside the input.
-    """
-
-    def __init__(self, files: dict[str, Path]) -> None:
-        self._files = files
-
-    def find(self, pattern: str, about: dict[str, str], optional: bool = False) -> Path | None:
-        """Return the file of a pattern, such as 'masks/{stem}_mask.nii*', or None where there is none and may be none.
-
-        Raises:
-            ConfigError: the pattern has a field that is not known.
-            DataError: there is no such file, or several.
-        """
-        try:
-            wanted = pattern.format(**about)
-        except (KeyError, IndexError, ValueError) as error:
-            raise ConfigError(f"{pattern!r} cannot be filled in ({error}); known: {', '.join(about)}.") from error
-        wanted = wanted.removeprefix("./")
-        if wanted in self._files:
-            return self._files[wanted]
-        found = [path for path in self._files if fnmatchcase(path, wanted)] if any(c in wanted for c in "*?[") else []
-        if len(found) == 1:
-            return self._files[found[0]]
-        if not found and optional:
-            return None
-        raise DataError(
-            f"{len(found)} files inside the input match {wanted!r}; one is wanted. Correct the pattern {pattern!r}"
-            f"{'' if found else ', or allow for none with mask_optional=true'}."
-        )
 
 
 def _volume_units(items: Sequence[Item], dataset: str, names: Pseudonyms, root: Path) -> list[Unit]:
