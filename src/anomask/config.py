@@ -125,6 +125,26 @@ class EvaluateConfig:
 
 
 @dataclass
+class PredictConfig:
+    """One prediction; `conf/predict.yaml`."""
+
+    run: str = MISSING
+    input: str = MISSING
+    output: str | None = None
+    checkpoint: str = MISSING
+    runs: str = MISSING
+    window: Any = None
+    batch_size: int = MISSING
+    min_pixels: int = MISSING
+    maps: str = MISSING
+    overlays: bool = MISSING
+    limit: int | None = None
+    strict: bool = MISSING
+    device: str = MISSING
+    progress: bool = MISSING
+
+
+@dataclass
 class CompareConfig:
     """One comparison of two evaluations; `conf/compare.yaml`."""
 
@@ -211,6 +231,7 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     store.store(name="evaluate_schema", node=EvaluateConfig)
+    store.store(name="predict_schema", node=PredictConfig)
     store.store(name="compare_schema", node=CompareConfig)
     store.store(name="transplant_schema", node=TransplantConfig)
     store.store(name="tables_schema", node=TablesConfig)

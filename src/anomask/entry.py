@@ -1,10 +1,12 @@
-"""What the entry points share: errors that users cause end in one line and exit code 1."""
+"""What the entry points share: errors that users cause end in one line and exit code 1, and the code's commit."""
 
 import logging
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from hydra.errors import InstantiationException
 
@@ -40,3 +42,12 @@ def quieten() -> None:
         r"Experiment logs directory.*",  # the run folder holds more than logs
     ):
         warnings.filterwarnings("ignore", message)
+
+
+def current_commit() -> str | None:
+    """Return the commit of the code that runs, or None outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,7 +1,6 @@
 """Evaluate a trained detector: open its run folder, score a test set once, write the result record."""
 
 import logging
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from tqdm import tqdm
 from anomask.build import build_data, open_stage
 from anomask.config import CONF_FOLDER, EvaluateConfig, register
 from anomask.data.datamodule import SliceDataModule
-from anomask.entry import user_errors
+from anomask.entry import current_commit, user_errors
 from anomask.errors import ConfigError
 from anomask.metrics.bootstrap import clusters_of
 from anomask.metrics.trivial import PixelFloors, trivial_features
@@ -99,15 +98,6 @@ def draw(stage: Stage, data: SliceDataModule, chosen: dict[str, str], evaluation
         pictures.append(Picture(record.name, caption, to_pixels(panel)))
     order = list(chosen)
     return sorted(pictures, key=lambda picture: order.index(picture.slice_name))
-
-
-def current_commit() -> str | None:
-    """Return the commit of the code that runs, or None outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def evaluate(config: EvaluateConfig, run: Run) -> Path:

@@ -2,10 +2,13 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from anomask.errors import ConfigError
 
 
 @contextmanager
@@ -18,6 +21,37 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path, marker: str) -> Iterator[Path]:
+    """Yield a new folder beside `path` to write to; it becomes `path` only if the block ends without an error.
+
+    Args:
+        path: an earlier folder there is replaced as a whole, so that no stale file stays.
+        marker: a file that every such folder holds; a folder without it is someone else's and is left alone.
+
+    Raises:
+        ConfigError: `path` is a file, or a folder with other files.
+    """
+    earlier = path.is_dir() and any(path.iterdir())
+    if path.is_file() or (earlier and not (path / marker).is_file()):
+        raise ConfigError(f"{path} holds other files (no {marker}) and is not replaced. Choose an empty or new folder.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a killed process with the same number
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():  # a folder cannot replace one that is not empty
+            outdated = path.with_name(f".{path.name}.{os.getpid()}.old")
+            path.rename(outdated)
+            temporary.rename(path)
+            shutil.rmtree(outdated)
+        else:
+            temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -53,6 +53,7 @@ def write_threshold(
     if trainer.is_global_zero:
         scores, counts = torch.cat(stage.normal_scores).tolist(), stage.normal_pixels.negatives
         scoring = stage.settings["scoring"]
+        run.write_normal_scores(scores)
         run.write_threshold(thresholds(scores, scoring["specificity"], counts, scoring["pixel_specificity"]))
 
 

@@ -18,7 +18,8 @@ class Run:
     """One training run's folder.
 
     ``config.yaml`` settings, resolved · ``checkpoints/best.ckpt, last.ckpt`` · ``threshold.json`` decision threshold ·
-    ``pictures/`` training panels · ``evaluation/<name>/`` results · ``metrics.csv`` where logger=csv.
+    ``normal_scores.json`` of validation normals · ``pictures/`` training panels · ``evaluation/<name>/`` results ·
+    ``predictions/<name>/`` of new slices · ``metrics.csv`` where logger=csv.
     """
 
     folder: Path
@@ -38,6 +39,11 @@ class Run:
         """What the training cost."""
         return self.folder / "cost.json"
 
+    @property
+    def normal_scores_file(self) -> Path:
+        """The slice scores of the validation normals."""
+        return self.folder / "normal_scores.json"
+
     def checkpoint_file(self, which: str) -> Path:
         """The checkpoint `best` or `last`."""
         return self.folder / "checkpoints" / f"{which}.ckpt"
@@ -45,6 +51,10 @@ class Run:
     def evaluation_folder(self, name: str) -> Path:
         """Where the results on the data set `name` go."""
         return self.folder / "evaluation" / name
+
+    def prediction_folder(self, name: str) -> Path:
+        """Where the predictions of the input `name` go."""
+        return self.folder / "predictions" / name
 
     def write_settings(self, settings: dict[str, Any]) -> None:
         """Write the settings of this run."""
@@ -104,6 +114,15 @@ class Run:
                 f"no threshold.json in {self.folder}: its training did not finish. Resume it with resume={self.folder}."
             )
         return json.loads(self.threshold_file.read_text(encoding="utf-8"))
+
+    def write_normal_scores(self, scores: list[float]) -> None:
+        """Write the slice scores of the validation normals, which place a new slice among them."""
+        write_json(self.normal_scores_file, sorted(scores))
+
+    def read_normal_scores(self) -> list[float] | None:
+        """Read the scores of the validation normals in rising order, or None where the run did not write them."""
+        file = self.normal_scores_file
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
     def write_cost(self, seconds: float, about: dict[str, Any]) -> None:
         """Write what the training cost; seconds of earlier, finished parts of a resumed run are added."""

@@ -39,6 +39,7 @@ def tiny_arguments(toy_folder):
 HELP = {
     "train": ("codebook_run", "First steps", "synthesiser", "multirun"),
     "evaluate": ("run", "bootstrap", "maps"),
+    "predict": ("run", "input", "window", "maps", "candidates"),
     "compare": ("first", "second", "paired"),
     "prepare": ("recipe", "min_lung_share", "pseudonymise"),
 }

@@ -106,6 +106,20 @@ def resize(values: np.ndarray, size: int) -> torch.Tensor:
     return torch.from_numpy(np.asarray(image.resize((size, size), how)).copy())[None]
 
 
+def to_input(pixels: np.ndarray, size: int) -> torch.Tensor:
+    """Turn a slice [H, W] uint8 into the model's [1, S, S] in [0, 1]: padded with its darkest value, then resized."""
+    return resize(to_square(pixels / 255.0, pixels.min() / 255.0), size).clamp(0.0, 1.0)
+
+
+def to_source(values: torch.Tensor, shape: tuple[int, int]) -> np.ndarray:
+    """Undo `to_input`'s resizing and padding for a map [1, S, S]: [H, W] float32 of the slice's own `shape`."""
+    height, width = shape
+    side = max(height, width)
+    square = resize(values[0].cpu().numpy(), side)[0].numpy()
+    top, left = (side - height) // 2, (side - width) // 2
+    return square[top : top + height, left : left + width]
+
+
 class LoadSlice(Transform):
     """Turns a record into the fields of a `SliceBatch`, at the model's size.
 
@@ -124,7 +138,7 @@ class LoadSlice(Transform):
         """Load the slice of `item`: its `row` and `record`."""
         index, record = item["row"], item["record"]
         pixels = read_slice(record.path)
-        image = resize(to_square(pixels / 255.0, pixels.min() / 255.0), self.size).clamp(0.0, 1.0)
+        image = to_input(pixels, self.size)
         mask = self._mask(record.mask, pixels.shape)
         if record.label == "normal" and bool(mask.any()):
             raise DataError(
