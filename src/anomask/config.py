@@ -90,6 +90,7 @@ class Config:
     codebook_run: str | None = None
     resume: str | None = None
     run: str = MISSING
+    verify: bool = MISSING
     data: dict[str, Any] = MISSING
     model: ModelConfig = field(default_factory=ModelConfig)
     synthesiser: SynthesiserConfig = field(default_factory=SynthesiserConfig)
@@ -134,12 +135,25 @@ class CompareConfig:
     seed: int = MISSING
 
 
+@dataclass
+class VerifyConfig:
+    """One check of a data folder; `conf/verify.yaml`."""
+
+    folder: str | None = None
+    seed: int = MISSING
+    all: bool = MISSING
+    progress: bool = MISSING
+    data: dict[str, Any] = MISSING
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
 def register() -> None:
     """Make the schemas known to Hydra, and the resolver that lets `resume` take the place of a new run folder."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     store.store(name="evaluate_schema", node=EvaluateConfig)
     store.store(name="compare_schema", node=CompareConfig)
+    store.store(name="verify_schema", node=VerifyConfig)
     OmegaConf.register_new_resolver("first_set", lambda *values: next(v for v in values if v), replace=True)
 
 

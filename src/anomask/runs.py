@@ -18,7 +18,7 @@ class Run:
     """One training run's folder.
 
     ``config.yaml`` settings, resolved · ``checkpoints/best.ckpt, last.ckpt`` · ``threshold.json`` decision threshold ·
-    ``pictures/`` training panels · ``evaluation/<name>/`` results · ``metrics.csv`` where logger=csv.
+    ``fingerprint.json`` the data it learned from · ``pictures/`` training panels · ``evaluation/<name>/`` results · ``metrics.csv`` where logger=csv.
     """
 
     folder: Path
@@ -37,6 +37,11 @@ class Run:
     def cost_file(self) -> Path:
         """What the training cost."""
         return self.folder / "cost.json"
+
+    @property
+    def fingerprint_file(self) -> Path:
+        """What the data of the training was."""
+        return self.folder / "fingerprint.json"
 
     def checkpoint_file(self, which: str) -> Path:
         """The checkpoint `best` or `last`."""
@@ -108,6 +113,15 @@ class Run:
     def read_cost(self) -> dict[str, Any] | None:
         """Read what the training cost, or None where the run did not write it."""
         return json.loads(self.cost_file.read_text(encoding="utf-8")) if self.cost_file.is_file() else None
+
+    def write_fingerprint(self, fingerprint: dict[str, Any]) -> None:
+        """Write what the data of the training was, see `anomask.data.fingerprint`."""
+        write_json(self.fingerprint_file, fingerprint)
+
+    def read_fingerprint(self) -> dict[str, Any] | None:
+        """Read what the data of the training was, or None where it was not verified."""
+        file = self.fingerprint_file
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
     def keep_metrics(self) -> None:
         """Rename metrics.csv before training goes on: its logger starts a new file and deletes the old one."""

@@ -229,9 +229,6 @@ def test_a_loader_entered_in_the_middle_goes_on_where_it_was(toy_folder):
 
 def test_fingerprint_follows_the_content(folder):
     def fingerprint():
-        from anomask.data import datamodule
-
-        datamodule._file_hash.cache_clear()
         data = module(folder)
         data.setup("fit")
         return data.fingerprint()
