@@ -18,7 +18,8 @@ class Run:
     """One training run's folder.
 
     ``config.yaml`` settings, resolved · ``checkpoints/best.ckpt, last.ckpt`` · ``threshold.json`` decision threshold ·
-    ``fingerprint.json`` the data it learned from · ``pictures/`` training panels · ``evaluation/<name>/`` results · ``metrics.csv`` where logger=csv.
+    ``fingerprint.json`` the data it learned from · ``pictures/`` training panels · ``evaluation/<name>/`` results ·
+    ``metrics.csv`` where logger=csv.
     """
 
     folder: Path

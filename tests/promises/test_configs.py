@@ -66,4 +66,4 @@ def test_every_file_of_conf_is_reached_by_these_tests():
     reached = {f"{group}/{name}.yaml" for group, name in GROUPS} | {f"experiment/{name}.yaml" for name in EXPERIMENTS}
     files = [path for path in Path(CONF_FOLDER).rglob("*.yaml") if path.parent.name != "ablation"]  # test_ablations.py
     present = {str(path.relative_to(CONF_FOLDER)) for path in files}
-    assert present - reached == {"train.yaml", "evaluate.yaml", "compare.yaml"}
+    assert present - reached == {"train.yaml", "evaluate.yaml", "compare.yaml", "verify.yaml"}

@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from tests.conftest import TINY
-from tests.stages.test_pipeline import fit
+from tests.conftest import TINY, fit
 
 
 def call(module, *arguments, folder, check=True):

@@ -4,38 +4,12 @@ import json
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
 from anomask.build import build_data, build_stage, open_stage
-from anomask.config import CONF_FOLDER, EvaluateConfig
 from anomask.errors import CodebookError, ConfigError, RunError
-from anomask.evaluate import evaluate
-from anomask.runs import Run, find_run
+from anomask.runs import find_run
 from anomask.stages.features import FeatureCache
-from anomask.train import train
-
-
-def run_of(settings):
-    from pathlib import Path
-
-    return Run(Path(settings["run"]))
-
-
-def fit(settings, resume=False):
-    run = run_of(settings)
-    train(settings, run, resume)
-    return run
-
-
-@pytest.fixture
-def codebook(tiny):
-    return fit(tiny("stage=codebook", name="codebook"))
-
-
-@pytest.fixture
-def detector(tiny, codebook):
-    return fit(tiny("stage=detector", f"codebook_run={codebook.folder}", name="detector"))
+from tests.conftest import evaluated, fit
 
 
 def weights(run, which="last"):
@@ -45,13 +19,6 @@ def weights(run, which="last"):
 def same(first, second):
     assert first.keys() == second.keys()
     return all(torch.equal(first[name], second[name]) for name in first)
-
-
-def evaluated(run, **changes):
-    with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
-        given = OmegaConf.to_container(compose("evaluate", [f"run={run.folder}"]))
-    small = dict(batch_size=4, pictures=4, bootstrap=50, progress=False)
-    return evaluate(EvaluateConfig(**(given | small | changes)), run)
 
 
 def test_a_run_folder_holds_everything(detector, capsys):

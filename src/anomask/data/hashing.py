@@ -1,11 +1,15 @@
 """SHA-256 of files, which caches and fingerprints are keyed by: always of the content that is there now."""
 
 import hashlib
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from anomask.data.findings import Finding
 from anomask.data.parallel import in_parallel
+
+# A file system's clock ticks: a file written twice within a tick keeps its times, so a young file is always read.
+SETTLED_NS = 3_000_000_000
 
 _known: dict[tuple[str, int, int, int, int], str] = {}  # of this process
 
@@ -18,18 +22,22 @@ def read_hashed(path: Path) -> tuple[bytes, str]:
     """
     try:
         key = _identity(path)
+        settled = time.time_ns() - key[-1] > SETTLED_NS
         content = path.read_bytes()
     except OSError as error:
         raise unreadable(str(path), error).error() from error
-    _known[key] = hashlib.sha256(content).hexdigest()
-    return content, _known[key]
+    found = hashlib.sha256(content).hexdigest()
+    if settled:
+        _known[key] = found
+    return content, found
 
 
 def file_hash(path: Path) -> str:
     """Return a file's hash; within one process an unchanged file is read once.
 
-    Unchanged means inode, size and both times: a file that is replaced by one of equal size and modification time
-    still has another inode or change time. Nothing is remembered between processes, where only reading is safe.
+    Unchanged means inode, size and both times, none of them younger than a few seconds when it was read: a file that is
+    replaced by one of equal size and modification time still has another inode or change time. Nothing is remembered
+    between processes, where only reading is safe.
 
     Raises:
         DataError: it cannot be read.
