@@ -1,12 +1,13 @@
 """Both stages and the evaluation on toy slices, and what they promise about seeds, resuming and reopening."""
 
 import json
+import shutil
 
 import pytest
 import torch
 
 from anomask.build import build_data, build_stage, open_stage
-from anomask.errors import CodebookError, ConfigError, RunError
+from anomask.errors import CodebookError, ConfigError, DataError, RunError
 from anomask.runs import find_run
 from anomask.stages.features import FeatureCache
 from tests.conftest import evaluated, fit
@@ -37,6 +38,8 @@ def test_a_run_folder_holds_everything(detector, capsys):
     assert [row["n_abnormal"] for row in record["image"]] == [12, 6, 6]
     assert {row["region"] for row in record["pixel"]} == {"slice", "lung"}
     assert record["synthetic"] is False and len(list((folder / "overlays").iterdir())) == 4
+    assert record["training_fingerprint"] == record["data_fingerprint"] == detector.read_fingerprint()
+    assert record["data_fingerprint"]["sha256"] == record["fingerprint"]
     assert detector.read_threshold()["n_normals"] == 12
     assert "AUROC" in capsys.readouterr().out
     assert (detector.folder / "pictures").is_dir() and (detector.folder / "metrics.csv").is_file()
@@ -169,6 +172,24 @@ def test_a_detector_run_is_no_codebook_and_the_other_way_round(tiny, detector, c
         find_run(str(detector.folder), "runs", "codebook")
     with pytest.raises(RunError, match="is a run of stage codebook; wanted: stage detector"):
         find_run(str(codebook.folder), "runs", "detector")
+
+
+def test_a_training_checks_its_data_first_and_when_it_goes_on(tiny, toy_folder, tmp_path):
+    folder = shutil.copytree(toy_folder, tmp_path / "set")
+    settings = tiny("stage=codebook", "trainer.max_steps=2", f"data.folder={folder}")
+    broken = folder / "train/normal/n003.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:-90])
+    with pytest.raises(
+        DataError, match=r"1 error in .*n003\.png cannot be decoded .*python -m anomask\.verify folder="
+    ):
+        fit(settings)
+    broken.write_bytes(whole)
+    run = fit(settings)
+    assert run.read_fingerprint()["parts"][0]["slices"] == 36
+    broken.unlink()
+    with pytest.raises(DataError, match="is not what this run began with"):
+        fit(settings, resume=True)
 
 
 def test_damaged_or_missing_checkpoints_are_errors(codebook):

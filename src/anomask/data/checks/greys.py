@@ -28,7 +28,7 @@ def inverted(records: Sequence[SliceRecord], thumbnails: np.ndarray) -> list[Fin
     training = np.flatnonzero([(record.split, record.label) == ("train", "normal") for record in records])
     if len(training) < SMALLEST_GROUP:
         return []
-    unit = _unit(thumbnails.reshape(len(records), -1).astype(float))
+    unit = _unit(thumbnails.reshape(len(records), -1).astype(np.float32))
     usual = unit[training] @ _unit(np.median(thumbnails[training], axis=0).reshape(1, -1))[0]
     # The half that is most alike to the typical one holds none that is inverted, as long as fewer than half are.
     typical = training[usual >= np.median(usual)]

@@ -25,7 +25,11 @@ def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
     Returns:
         [N] uint64
     """
-    low = dctn(thumbnails.astype(float), axes=(1, 2))[:, :8, :8].reshape(len(thumbnails), 64)
+    parts = [
+        dctn(thumbnails[start : start + ROWS].astype(float), axes=(1, 2))[:, :8, :8].reshape(-1, 64)
+        for start in range(0, len(thumbnails), ROWS)
+    ]
+    low = np.concatenate(parts)
     return np.packbits(low > np.median(low, axis=1, keepdims=True), axis=1).view(np.uint64)[:, 0]
 
 
