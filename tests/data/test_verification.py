@@ -141,6 +141,10 @@ def link_to_nothing(folder):
     (folder / "train/normal/gone.png").symlink_to(folder / "nowhere.png")
 
 
+def link_to_itself(folder):
+    (folder / "train/normal/self.png").symlink_to("self.png")
+
+
 def shadowed(folder):
     save(np.pad(np.full((8, 8), 255, np.uint8), 28), folder / "test/masks/normal/b0.png")
 
@@ -206,6 +210,7 @@ FAULTS = {
     "path that leaves": (listed("../secret.png"), "path outside the folder", "error", ["../secret.png"], "Copy"),
     "link loop": (loop, "link loop", "warning", ["train/normal/more"], "Remove the link"),
     "link to nothing": (link_to_nothing, "broken link", "error", ["gone.png"], "Restore its target"),
+    "link to itself": (link_to_itself, "broken link", "error", ["self.png"], "remove the link"),
     "preparation": (nan, "preparation", "error", ["preparation.json"], "Prepare the data again"),
 }  # fmt: skip
 

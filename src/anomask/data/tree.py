@@ -28,11 +28,16 @@ def files_of(folder: Path) -> tuple[list[str], list[Finding]]:
             name = path.relative_to(folder).as_posix()
             if entry.name.startswith((".", "__MACOSX")):
                 continue
-            if entry.is_file():
+            try:
+                is_file, is_folder = path.is_file(), path.is_dir()
+            except OSError as error:
+                findings.append(unreadable(name, error))
+                continue
+            if is_file:
                 names.append(name)
-            elif not path.exists():
+            elif entry.is_symlink() and not is_folder:
                 findings.append(_broken_link(name))
-            elif entry.is_dir():
+            elif is_folder:
                 real = path.resolve()
                 if real in above:
                     findings.append(_loop(name))

@@ -82,7 +82,7 @@ def verify_folder(folder: Path, on_mixed_size: str, memory: Path | None, progres
     contents, more = _recall(kept) or _look(folder, records, on_mixed_size, progress)
     findings = sorted([*findings, *more], key=lambda finding: finding.severity != ERROR)
     fingerprint = describe(records, findings, preparation, sha256) | contents
-    if kept is not None:
+    if kept is not None and kept.name == _key(folder, records, on_mixed_size):  # nothing changed in the meantime
         _remember(kept, contents, more, fingerprint)
     return Verification(folder, findings, fingerprint)
 

@@ -45,7 +45,7 @@ def refusal(verification: Verification) -> AnomaskError | None:
     message = " ".join(in_short(found)[:3])
     return found[0].raises(
         f"{_number(len(found), 'error')} in {verification.folder}. {message} All of them: python -m anomask.verify "
-        f"folder={verification.folder}"
+        f"folder={verification.folder} (verify=false trains unchecked)"
     )
 
 
