@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from PIL import Image
 
-from anomask.config import CONF_FOLDER, plain, register
+from anomask.config import CONF_FOLDER, EvaluateConfig, plain, register
+from anomask.evaluate import evaluate
+from anomask.runs import Run
+from anomask.train import train
 
 os.environ.setdefault("WANDB_MODE", "offline")
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
@@ -107,3 +111,30 @@ def tiny(toy_folder, tmp_path):
         return settings_of(*TINY, *fixed, f"run={tmp_path}/runs/{name}", *overrides)
 
     return make
+
+
+def run_of(settings):
+    return Run(Path(settings["run"]))
+
+
+def fit(settings, resume=False):
+    run = run_of(settings)
+    train(settings, run, resume)
+    return run
+
+
+@pytest.fixture
+def codebook(tiny):
+    return fit(tiny("stage=codebook", name="codebook"))
+
+
+@pytest.fixture
+def detector(tiny, codebook):
+    return fit(tiny("stage=detector", f"codebook_run={codebook.folder}", name="detector"))
+
+
+def evaluated(run, **changes):
+    with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
+        given = OmegaConf.to_container(compose("evaluate", [f"run={run.folder}"]))
+    small = dict(batch_size=4, pictures=4, bootstrap=50, progress=False)
+    return evaluate(EvaluateConfig(**(given | small | changes)), run)

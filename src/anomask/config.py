@@ -91,6 +91,7 @@ class Config:
     codebook_run: str | None = None
     resume: str | None = None
     run: str = MISSING
+    verify: bool = MISSING
     data: dict[str, Any] = MISSING
     model: ModelConfig = field(default_factory=ModelConfig)
     synthesiser: SynthesiserConfig = field(default_factory=SynthesiserConfig)
@@ -226,6 +227,18 @@ class PrepareConfig:
     progress: bool = MISSING
 
 
+@dataclass
+class VerifyConfig:
+    """One check of a data folder; `conf/verify.yaml`."""
+
+    folder: str | None = None
+    seed: int = MISSING
+    all: bool = MISSING
+    progress: bool = MISSING
+    data: dict[str, Any] = MISSING
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
 def register() -> None:
     """Make the schemas known to Hydra, and two resolvers: for `resume` in place of a new run folder, for run names."""
     store = ConfigStore.instance()
@@ -236,6 +249,7 @@ def register() -> None:
     store.store(name="transplant_schema", node=TransplantConfig)
     store.store(name="tables_schema", node=TablesConfig)
     store.store(name="prepare_schema", node=PrepareConfig)
+    store.store(name="verify_schema", node=VerifyConfig)
     OmegaConf.register_new_resolver("first_set", lambda *values: next(v for v in values if v), replace=True)
     OmegaConf.register_new_resolver("basename", lambda path: Path(path).name, replace=True)
 

@@ -4,6 +4,8 @@
 class AnomaskError(ValueError):
     """Root of every error that bad input causes; the entry points print it in one line and exit with 1."""
 
+    finding: object = None  # the `anomask.data.findings.Finding` behind it, where there is one
+
 
 class DataError(AnomaskError):
     """A data folder, manifest row or image file that cannot be used as it is."""

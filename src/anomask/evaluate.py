@@ -16,6 +16,7 @@ from tqdm import tqdm
 from anomask.build import build_data, open_stage
 from anomask.config import CONF_FOLDER, EvaluateConfig, register
 from anomask.data.datamodule import SliceDataModule
+from anomask.data.verification import verify_folder
 from anomask.entry import current_commit, user_errors
 from anomask.errors import ConfigError
 from anomask.metrics.bootstrap import clusters_of
@@ -26,6 +27,7 @@ from anomask.report.localisation import ANOMALY_MAP, PixelTally
 from anomask.report.markdown import brief
 from anomask.report.page import Picture, to_pixels
 from anomask.report.record import Evaluation, ScoredSlice, build_record
+from anomask.report.verification import in_short
 from anomask.runs import Run, find_run
 from anomask.scoring.colour import grey, heat, outline, overlay, paint
 from anomask.stages.baseline import BaselineStage
@@ -144,6 +146,8 @@ def about_run(stage: Stage, data: SliceDataModule, run: Run, checkpoint: str) ->
         "commit": current_commit(),
         "data": data.folder.name,
         "fingerprint": data.fingerprint(),
+        "data_fingerprint": fingerprint_of(data, stage.settings),
+        "training_fingerprint": run.read_fingerprint(),
         "synthetic": data.synthetic,
         "size": data.size,
         "cost": run.read_cost(),
@@ -159,6 +163,15 @@ def about_method(stage: Stage) -> dict[str, Any]:
         groups = ("model", "synthesiser", "loss", "scoring", "stage")
         about = {"name": stage.settings["title"], "family": "ours", "source": "docs/method.md"}
     return {"method": about, "settings": {name: stage.settings[name] for name in groups}}
+
+
+def fingerprint_of(data: SliceDataModule, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what the evaluated set is, and log what is doubtful about it."""
+    memory = Path(settings["paths"]["cache"]) / "fingerprints"
+    verification = verify_folder(data.folder, data.on_mixed_size, memory, data.progress)
+    for line in in_short(verification.findings):
+        log.warning("%s", line)
+    return verification.fingerprint
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF_FOLDER), config_name="evaluate")

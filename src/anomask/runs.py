@@ -18,8 +18,9 @@ class Run:
     """One training run's folder.
 
     ``config.yaml`` settings, resolved · ``checkpoints/best.ckpt, last.ckpt`` · ``threshold.json`` decision threshold ·
-    ``normal_scores.json`` of validation normals · ``pictures/`` training panels · ``evaluation/<name>/`` results ·
-    ``predictions/<name>/`` of new slices · ``metrics.csv`` where logger=csv.
+    ``normal_scores.json`` of validation normals · ``fingerprint.json`` the data it learned from · ``cost.json`` ·
+    ``pictures/`` training panels · ``evaluation/<name>/`` results · ``predictions/<name>/`` of new slices ·
+    ``metrics.csv`` where logger=csv.
     """
 
     folder: Path
@@ -43,6 +44,11 @@ class Run:
     def normal_scores_file(self) -> Path:
         """The slice scores of the validation normals."""
         return self.folder / "normal_scores.json"
+
+    @property
+    def fingerprint_file(self) -> Path:
+        """What the data of the training was."""
+        return self.folder / "fingerprint.json"
 
     def checkpoint_file(self, which: str) -> Path:
         """The checkpoint `best` or `last`."""
@@ -132,6 +138,15 @@ class Run:
     def read_cost(self) -> dict[str, Any] | None:
         """Read what the training cost, or None where the run did not write it."""
         return json.loads(self.cost_file.read_text(encoding="utf-8")) if self.cost_file.is_file() else None
+
+    def write_fingerprint(self, fingerprint: dict[str, Any]) -> None:
+        """Write what the data of the training was, see `anomask.data.fingerprint`."""
+        write_json(self.fingerprint_file, fingerprint)
+
+    def read_fingerprint(self) -> dict[str, Any] | None:
+        """Read what the data of the training was, or None where it was not verified."""
+        file = self.fingerprint_file
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
     def keep_metrics(self) -> None:
         """Rename metrics.csv before training goes on: its logger starts a new file and deletes the old one."""

@@ -11,12 +11,16 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from pytorch_lightning.utilities import rank_zero_only
 
 from anomask.build import build_data, build_stage, needs_codebook
 from anomask.config import CONF_FOLDER, plain, register
+from anomask.data.datamodule import SliceDataModule
+from anomask.data.verification import verify_folder
 from anomask.entry import quieten, user_errors
-from anomask.errors import ConfigError, RunError
+from anomask.errors import ConfigError, DataError, RunError
 from anomask.finish import cost, fit_normals, write_threshold
+from anomask.report.verification import in_short, refusal
 from anomask.runs import Run, find_run
 from anomask.stages.baseline import BaselineStage
 from anomask.stages.codebook import CodebookStage
@@ -42,7 +46,7 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
     if resume:
         run.keep_metrics()
-    data, stage = _build(settings)
+    data, stage = _build(settings, run)
     trainer = instantiate(
         settings["trainer"],
         logger=instantiate(settings["logger"]),
@@ -79,10 +83,14 @@ def callbacks_of(settings: dict[str, Any]) -> list[pl.Callback]:
     return [instantiate(callback) for callback in settings["callbacks"].values()]
 
 
-def _build(settings: dict[str, Any]) -> tuple[pl.LightningDataModule, CodebookStage | DetectorStage | BaselineStage]:
+def _build(
+    settings: dict[str, Any], run: Run
+) -> tuple[pl.LightningDataModule, CodebookStage | DetectorStage | BaselineStage]:
     stage = build_stage(settings, _codebook(settings))
     data = build_data(settings)
     data.prepare_data()
+    if settings.get("verify") and rank_zero_only.rank == 0:
+        _verify(settings, data, run)
     data.setup("fit")
     return data, stage
 
@@ -99,6 +107,27 @@ def _codebook(settings: dict[str, Any]) -> Run | None:
 def _codebook_cost(settings: dict[str, Any]) -> dict[str, Any]:
     run = _codebook(settings)
     return {} if run is None else {"codebook": run.read_cost()}
+
+
+def _verify(settings: dict[str, Any], data: SliceDataModule, run: Run) -> None:
+    """Check the data, and write down what it was.
+
+    Raises:
+        AnomaskError: it has errors, or is not what a resumed run began with.
+    """
+    memory = Path(settings["paths"]["cache"]) / "fingerprints"
+    verification = verify_folder(data.folder, data.on_mixed_size, memory, data.progress)
+    if (error := refusal(verification)) is not None:
+        raise error
+    for line in in_short(verification.findings):
+        log.warning("%s", line)
+    before = run.read_fingerprint()
+    if before is not None and before["sha256"] != verification.fingerprint["sha256"]:
+        raise DataError(
+            f"{data.folder} is not what this run began with: slices, masks or patients have changed since. Restore "
+            "them, or train a new run."
+        )
+    run.write_fingerprint(verification.fingerprint)
 
 
 def _frozen_features(

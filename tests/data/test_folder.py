@@ -229,9 +229,6 @@ def test_a_loader_entered_in_the_middle_goes_on_where_it_was(toy_folder):
 
 def test_fingerprint_follows_the_content(folder):
     def fingerprint():
-        from anomask.data import datamodule
-
-        datamodule._file_hash.cache_clear()
         data = module(folder)
         data.setup("fit")
         return data.fingerprint()
@@ -273,3 +270,22 @@ def test_the_real_sets_are_read(name, counts):
     training, validation, unit = split_validation([r for r in records if r.split == "train"], 0.2)
     assert 0.1 < len(validation) / (len(training) + len(validation)) < 0.3
     assert unit == ("block" if name == "sarscov2ct224" else "patient")
+
+
+@pytest.mark.parametrize("limit", [3, 0.5])
+def test_an_epoch_that_ends_before_the_loader_does_is_a_finished_one(toy_folder, limit):
+    data = module(toy_folder)
+    data.setup("fit")
+    loader = data.train_dataloader()
+    loader.limit = limit
+    assert loader.epoch_batches == 3 and len(loader) == 6
+    whole = [batch.index.tolist() for batch in data.train_dataloader()]
+    for _ in range(2):  # each epoch begins with the first row of its order
+        assert [batch.index.tolist() for batch, _ in zip(loader, range(3), strict=False)][:2] == whole[:2]
+    passing = iter(loader)
+    for _ in range(3):
+        next(passing)
+    resumed = data.train_dataloader()
+    resumed.limit = limit
+    resumed.load_state_dict(loader.state_dict())
+    assert next(iter(resumed)).index.tolist() == whole[0]

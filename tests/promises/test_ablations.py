@@ -6,8 +6,7 @@ from omegaconf import OmegaConf
 
 from anomask.config import CONF_FOLDER, register
 from anomask.train import train
-from tests.conftest import TINY, settings_of
-from tests.stages.test_pipeline import fit, run_of
+from tests.conftest import TINY, fit, run_of, settings_of
 
 ROWS = sorted(path.stem for path in (CONF_FOLDER / "ablation").glob("*.yaml"))
 SMALL = ["synthesiser.draw.neighbours=4", "trainer.max_steps=2", "trainer.val_check_interval=2"]

@@ -1,13 +1,13 @@
 """The entry points as a user calls them: help, exit codes, a two-job multirun, loggers, two processes."""
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from tests.conftest import TINY
-from tests.stages.test_pipeline import fit
+from tests.conftest import TINY, fit
 
 
 def call(module, *arguments, folder, check=True):
@@ -42,6 +42,7 @@ HELP = {
     "predict": ("run", "input", "window", "maps", "candidates"),
     "compare": ("first", "second", "paired"),
     "prepare": ("recipe", "min_lung_share", "pseudonymise"),
+    "verify": ("folder", "all", "near-copies"),
 }
 
 
@@ -59,6 +60,18 @@ def test_a_users_error_is_one_line_and_exit_code_one(tmp_path):
     assert "Traceback" not in result.stdout + result.stderr
     result = call("evaluate", "run=nowhere", folder=tmp_path, check=False)
     assert result.returncode == 1 and "RunError: no detector run at 'nowhere'" in result.stdout + result.stderr
+
+
+def test_verify_prints_what_it_found_and_its_exit_code_says_whether_it_is_an_error(toy_folder, tmp_path):
+    folder = shutil.copytree(toy_folder, tmp_path / "set")
+    (folder / "test/normal/notes.txt").write_text("scanned in May")
+    result = call("verify", f"folder={folder}", folder=tmp_path)
+    assert "WARNING ignored files (1)" in result.stdout and "0 errors, 1 warning" in result.stdout
+    assert len(list((tmp_path / "cache/fingerprints").glob("*/fingerprint.json"))) == 1
+    (folder / "train/normal/n000.png").write_bytes(b"")
+    result = call("verify", f"folder={folder}", folder=tmp_path, check=False)
+    assert result.returncode == 1 and "ERROR damaged (1)\n  train/normal/n000.png" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
 
 
 def test_a_multirun_of_two_jobs_and_the_next_stage_by_name(tiny_arguments, tmp_path):

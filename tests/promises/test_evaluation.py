@@ -12,8 +12,7 @@ from anomask.compare import compare
 from anomask.config import CompareConfig
 from anomask.errors import ConfigError, DataError, RunError
 from anomask.runs import Run
-from tests.conftest import save, toy_slice
-from tests.stages.test_pipeline import codebook, detector, evaluated, fit  # noqa: F401
+from tests.conftest import evaluated, fit, save, toy_slice
 
 COMPARE = CompareConfig(first="", second="", runs="runs", bootstrap=50, seed=0)
 
@@ -22,7 +21,7 @@ def record_of(folder):
     return json.loads((folder / "record.json").read_text())
 
 
-def test_rows_carry_intervals_floors_and_lesions(detector):  # noqa: F811
+def test_rows_carry_intervals_floors_and_lesions(detector):
     folder = evaluated(detector, maps=True)
     record = record_of(folder)
     assert {"auroc", "ap", "sensitivity", "specificity", "within_patient_auroc"} == set(record["image"][0]["intervals"])
@@ -52,7 +51,7 @@ def test_rows_carry_intervals_floors_and_lesions(detector):  # noqa: F811
     )
 
 
-def test_pixel_threshold_keeps_its_specificity_on_validation_normals(detector, tiny):  # noqa: F811
+def test_pixel_threshold_keeps_its_specificity_on_validation_normals(detector, tiny):
     from anomask.build import build_data, open_stage
 
     data = build_data(tiny("stage=detector"), progress=False)
@@ -81,7 +80,7 @@ def wandb_records(file):
             held = b""
 
 
-def test_wandb_offline_gets_the_records_numbers(detector):  # noqa: F811
+def test_wandb_offline_gets_the_records_numbers(detector):
     folder = evaluated(detector, wandb="offline")
     (file,) = (detector.folder / "wandb").glob("offline-run-*/run-*.wandb")
     summary, keys = {}, set()
@@ -96,7 +95,7 @@ def test_wandb_offline_gets_the_records_numbers(detector):  # noqa: F811
         evaluated(detector, wandb="on")
 
 
-def test_a_run_equals_itself_and_another_one_differs_with_an_interval(detector, tiny, codebook):  # noqa: F811
+def test_a_run_equals_itself_and_another_one_differs_with_an_interval(detector, tiny, codebook):
     other = fit(tiny("stage=detector", f"codebook_run={codebook.folder}", "seed=5", name="other"))
     for run in (detector, other):
         evaluated(run)
@@ -111,7 +110,7 @@ def test_a_run_equals_itself_and_another_one_differs_with_an_interval(detector, 
     assert "95 % interval" in result.with_suffix(".md").read_text()
 
 
-def test_a_run_not_evaluated_or_evaluated_twice_is_not_compared(detector):  # noqa: F811
+def test_a_run_not_evaluated_or_evaluated_twice_is_not_compared(detector):
     with pytest.raises(RunError, match="0 evaluations"):
         compare(detector, detector, COMPARE)
     folder = evaluated(detector)
@@ -120,7 +119,7 @@ def test_a_run_not_evaluated_or_evaluated_twice_is_not_compared(detector):  # no
         compare(detector, detector, COMPARE)
 
 
-def test_evaluations_on_different_data_or_incomplete_ones_are_not_compared(detector, tmp_path):  # noqa: F811
+def test_evaluations_on_different_data_or_incomplete_ones_are_not_compared(detector, tmp_path):
     folder = evaluated(detector)
     other = Run(tmp_path / "other")
     shutil.copytree(detector.folder, other.folder)
@@ -157,7 +156,7 @@ def other_folder(toy_folder, tmp_path):
     return make
 
 
-def test_one_class_only_is_not_defined_and_says_so(detector, other_folder):  # noqa: F811
+def test_one_class_only_is_not_defined_and_says_so(detector, other_folder):
     folder = evaluated(detector, folder=str(other_folder(0, 6)), wandb="offline")  # curves of one class are empty
     row = record_of(folder)["image"][0]
     assert row["auroc"] is None and row["specificity"] is None and row["beats_floor"] is None
@@ -168,13 +167,13 @@ def test_one_class_only_is_not_defined_and_says_so(detector, other_folder):  # n
     )  # the only disease: its rows would repeat those of all
 
 
-def test_too_few_slices_for_a_bootstrap_give_no_interval(detector, other_folder):  # noqa: F811
+def test_too_few_slices_for_a_bootstrap_give_no_interval(detector, other_folder):
     record = record_of(evaluated(detector, folder=str(other_folder(2, 2))))
     assert record["image"][0]["auroc"] is not None and record["image"][0]["intervals"]["auroc"]["low"] is None
     assert record["pixel"][0]["intervals"]["ap"]["low"] is None
 
 
-def test_a_mask_of_another_size_or_on_a_normal_slice_is_an_error(detector, other_folder):  # noqa: F811
+def test_a_mask_of_another_size_or_on_a_normal_slice_is_an_error(detector, other_folder):
     folder = other_folder(2, 2)
     save(np.zeros((16, 16), np.uint8), folder / "test/masks/nodule/a0.png")
     with pytest.raises(DataError, match=r"a0\.png.*16"):

@@ -1,41 +1,16 @@
 """Both stages and the evaluation on toy slices, and what they promise about seeds, resuming and reopening."""
 
 import json
+import shutil
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
 from anomask.build import build_data, build_stage, open_stage
-from anomask.config import CONF_FOLDER, EvaluateConfig
-from anomask.errors import CodebookError, ConfigError, RunError
-from anomask.evaluate import evaluate
-from anomask.runs import Run, find_run
+from anomask.errors import CodebookError, ConfigError, DataError, RunError
+from anomask.runs import find_run
 from anomask.stages.features import FeatureCache
-from anomask.train import train
-
-
-def run_of(settings):
-    from pathlib import Path
-
-    return Run(Path(settings["run"]))
-
-
-def fit(settings, resume=False):
-    run = run_of(settings)
-    train(settings, run, resume)
-    return run
-
-
-@pytest.fixture
-def codebook(tiny):
-    return fit(tiny("stage=codebook", name="codebook"))
-
-
-@pytest.fixture
-def detector(tiny, codebook):
-    return fit(tiny("stage=detector", f"codebook_run={codebook.folder}", name="detector"))
+from tests.conftest import evaluated, fit
 
 
 def weights(run, which="last"):
@@ -45,13 +20,6 @@ def weights(run, which="last"):
 def same(first, second):
     assert first.keys() == second.keys()
     return all(torch.equal(first[name], second[name]) for name in first)
-
-
-def evaluated(run, **changes):
-    with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
-        given = OmegaConf.to_container(compose("evaluate", [f"run={run.folder}"]))
-    small = dict(batch_size=4, pictures=4, bootstrap=50, progress=False)
-    return evaluate(EvaluateConfig(**(given | small | changes)), run)
 
 
 def test_a_run_folder_holds_everything(detector, capsys):
@@ -70,6 +38,8 @@ def test_a_run_folder_holds_everything(detector, capsys):
     assert [row["n_abnormal"] for row in record["image"]] == [12, 6, 6]
     assert {row["region"] for row in record["pixel"]} == {"slice", "lung"}
     assert record["synthetic"] is False and len(list((folder / "overlays").iterdir())) == 4
+    assert record["training_fingerprint"] == record["data_fingerprint"] == detector.read_fingerprint()
+    assert record["data_fingerprint"]["sha256"] == record["fingerprint"]
     assert detector.read_threshold()["n_normals"] == 12
     assert "AUROC" in capsys.readouterr().out
     assert (detector.folder / "pictures").is_dir() and (detector.folder / "metrics.csv").is_file()
@@ -202,6 +172,22 @@ def test_a_detector_run_is_no_codebook_and_the_other_way_round(tiny, detector, c
         find_run(str(detector.folder), "runs", "codebook")
     with pytest.raises(RunError, match="is a run of stage codebook; wanted: stage detector"):
         find_run(str(codebook.folder), "runs", "detector")
+
+
+def test_a_training_checks_its_data_first_and_when_it_goes_on(tiny, toy_folder, tmp_path):
+    folder = shutil.copytree(toy_folder, tmp_path / "set")
+    settings = tiny("stage=codebook", "trainer.max_steps=2", f"data.folder={folder}")
+    broken = folder / "train/normal/n003.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:-90])
+    with pytest.raises(DataError, match=r"1 error in .*n003\.png cannot be .*python -m anomask\.verify folder="):
+        fit(settings)
+    broken.write_bytes(whole)
+    run = fit(settings)
+    assert run.read_fingerprint()["parts"][0]["slices"] == 36
+    broken.unlink()
+    with pytest.raises(DataError, match="is not what this run began with"):
+        fit(settings, resume=True)
 
 
 def test_damaged_or_missing_checkpoints_are_errors(codebook):

@@ -1,17 +1,21 @@
 """The Lightning data module over a folder of slices."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
+from anomask.data.cache import DecodedSlices
+from anomask.data.checks.copies import copies
+from anomask.data.findings import raise_first
+from anomask.data.fingerprint import content_hash
+from anomask.data.hashing import file_hashes
 from anomask.data.loader import ResumableLoader, SkippingSampler
-from anomask.data.manifest import SliceRecord, check_duplicates, read_folder
-from anomask.data.slices import SliceDataset, check_sizes, collate
+from anomask.data.manifest import SliceRecord, read_folder
+from anomask.data.reading import check_sizes
+from anomask.data.slices import LoadSlice, SliceDataset, collate
 from anomask.data.splits import split_validation
 from anomask.errors import ConfigError, DataError
 
@@ -29,13 +33,15 @@ class SliceDataModule(pl.LightningDataModule):
         on_mixed_size: 'error', or 'pad' to pad slices to squares.
         lung_masks: 'given', or 'estimate' for slices that came without one.
         augment: MONAI dictionary transforms for training slices, or None.
-        cache_rate: share of the slices kept in memory.
+        cache: 'memory', or 'disk' to keep decoded slices in files that all processes and later runs map into memory.
+        cache_rate: share of the slices kept in memory where `cache` is 'memory'.
+        cache_folder: parent of the files where `cache` is 'disk'.
         num_workers: processes that load batches; with all slices in memory 0 is fastest.
         seed: of the training order and of augmentation.
         progress: whether loading shows progress bars.
 
     Raises:
-        ConfigError: an unknown choice.
+        ConfigError: an unknown choice, or no folder for the files.
     """
 
     def __init__(
@@ -47,7 +53,9 @@ class SliceDataModule(pl.LightningDataModule):
         on_mixed_size: str = "error",
         lung_masks: str = "estimate",
         augment: list[Callable] | None = None,
+        cache: str = "memory",
         cache_rate: float = 1.0,
+        cache_folder: str | None = None,
         num_workers: int = 0,
         seed: int = 0,
         progress: bool = True,
@@ -56,12 +64,17 @@ class SliceDataModule(pl.LightningDataModule):
         for name, value, known in (
             ("on_mixed_size", on_mixed_size, ("error", "pad")),
             ("lung_masks", lung_masks, ("given", "estimate")),
+            ("cache", cache, ("memory", "disk")),
         ):
             if value not in known:
                 raise ConfigError(f"data.{name} is {value!r}; use one of {', '.join(known)}.")
+        if cache == "disk" and cache_folder is None:
+            raise ConfigError("data.cache is 'disk' and data.cache_folder is not set; name a folder for the files.")
         self.folder, self.size, self.batch_size = Path(folder), size, batch_size
         self.validation_share, self.on_mixed_size, self.lung_masks = validation_share, on_mixed_size, lung_masks
-        self.augment, self.cache_rate, self.num_workers = augment, cache_rate, num_workers
+        self.augment, self.num_workers = augment, num_workers
+        self.cache, self.cache_rate = cache, cache_rate if cache == "memory" else 0.0
+        self.cache_folder = None if cache_folder is None else Path(cache_folder)
         self.seed, self.progress = seed, progress
         self.records: list[SliceRecord] = []
         self.train_set: SliceDataset | None = None
@@ -82,19 +95,21 @@ class SliceDataModule(pl.LightningDataModule):
         if not self.records:
             records = read_folder(self.folder)
             # Training slices first: they are the ones the others are compared with.
-            check_sizes(sorted(records, key=lambda record: record.split != "train"), self.on_mixed_size)
-            check_duplicates(records, self.slice_hashes(records))
+            training_first = sorted(records, key=lambda record: record.split != "train")
+            raise_first(check_sizes(training_first, self.on_mixed_size))
+            raise_first(copies(records, self.slice_hashes(records)))
             self.records = records
         if stage in ("fit", "validate", None) and self.train_set is None:
             normals = [record for record in self.records if (record.split, record.label) == ("train", "normal")]
             training, validation, unit = split_validation(normals, self.validation_share)
             log.info("%d training and %d validation normals, split by %s", len(training), len(validation), unit)
-            self.train_set = self._load(training, self.augment)
-            self.validation_set = self._load(validation, None)
+            decoded = self._decoded(normals)  # of both, so that another share decodes nothing anew
+            self.train_set = self._load(training, self.augment, decoded)
+            self.validation_set = self._load(validation, None, decoded)
         if stage in ("test", None) and self.test_set is None:
             test = [record for record in self.records if record.split == "test"]
             if test:
-                self.test_set = self._load(test, None)
+                self.test_set = self._load(test, None, self._decoded(test))
             elif stage == "test":
                 raise DataError(
                     f"no test slices in {self.folder}: test/normal and test/abnormal are both empty. Put slices there."
@@ -107,7 +122,10 @@ class SliceDataModule(pl.LightningDataModule):
         # The order is a function of seed and epoch, so a resumed run sees the batches it would have seen.
         sampler = SkippingSampler(self.train_set, world, rank, shuffle=True, seed=self.seed)
         whole = len(self.train_set) // world >= self.batch_size
-        return self._loader(self.train_set, kind=ResumableLoader, sampler=sampler, drop_last=whole)
+        loader = self._loader(self.train_set, kind=ResumableLoader, sampler=sampler, drop_last=whole)
+        if trainer is not None:
+            loader.limit = trainer.limit_train_batches
+        return loader
 
     def val_dataloader(self) -> DataLoader:
         """All validation normals in order, in every process."""
@@ -132,7 +150,7 @@ class SliceDataModule(pl.LightningDataModule):
 
     def slice_hashes(self, records: Sequence[SliceRecord]) -> list[str]:
         """Return the SHA-256 of each slice's file, which caches are keyed by."""
-        return [_file_hash(record.path) for record in records]
+        return file_hashes(record.path for record in records)
 
     def fingerprint(self) -> str:
         """Return one SHA-256 over names, patients and contents of all slices and masks.
@@ -142,20 +160,20 @@ class SliceDataModule(pl.LightningDataModule):
         """
         if not self.records:
             raise DataError(f"{self.folder} was not read yet. Call setup before fingerprint.")
-        digest = hashlib.sha256()
-        for record in self.records:
-            digest.update(f"{record.patient}\n".encode())  # patients decide the validation split
-            for path in (record.path, record.mask, record.lung_mask):
-                digest.update(f"{record.name} {'' if path is None else _file_hash(path)}\n".encode())
-        return digest.hexdigest()
+        return content_hash(self.records)
 
-    def _load(self, records: list[SliceRecord], augment: list[Callable] | None) -> SliceDataset:
-        return SliceDataset(records, self.size, self.lung_masks, augment, self.cache_rate, self.progress, self.seed)
+    def _decoded(self, records: list[SliceRecord]) -> DecodedSlices | None:
+        if self.cache == "memory":
+            return None
+        decoded = DecodedSlices(self.cache_folder, records, LoadSlice(self.size, self.lung_masks), self.progress)
+        decoded.build()
+        return decoded
+
+    def _load(
+        self, records: list[SliceRecord], augment: list[Callable] | None, decoded: DecodedSlices | None
+    ) -> SliceDataset:
+        load = decoded or LoadSlice(self.size, self.lung_masks)
+        return SliceDataset(records, load, augment, self.cache_rate, self.progress, self.seed)
 
     def _loader(self, rows: SliceDataset, kind: type[DataLoader] = DataLoader, **how: object) -> DataLoader:
         return kind(rows, self.batch_size, num_workers=self.num_workers, collate_fn=collate, **how)
-
-
-@cache
-def _file_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -23,20 +23,27 @@ class SkippingSampler(DistributedSampler):
 class ResumableLoader(DataLoader):
     """Counts its batches; Lightning stores the count in the checkpoint and gives it back on resume."""
 
-    taken = 0
+    taken = 0  # batches of the current pass, with those before a resume
+    resume_after = 0  # batches that the next pass leaves out
+    limit: int | float = 1.0  # Lightning's limit_train_batches: an epoch may end before the loader does
+
+    @property
+    def epoch_batches(self) -> int:
+        """Batches of an epoch, as Lightning counts them."""
+        return min(self.limit, len(self)) if isinstance(self.limit, int) else int(self.limit * len(self))
 
     def __iter__(self) -> Iterator[SliceBatch]:
         """Yield the batches of an epoch, or the rest of one after `load_state_dict`."""
-        self.taken %= len(self)  # a finished epoch counts as none: Lightning never asks for the batch after the last
+        self.taken, self.resume_after = self.resume_after, 0
         self.sampler.skip = self.taken * self.batch_size
         for batch in super().__iter__():
             self.taken += 1
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how many batches of the current epoch were taken."""
-        return {"taken": self.taken % len(self)}
+        """Return how many batches of the current epoch were taken; a finished epoch counts as none."""
+        return {"taken": self.taken % max(1, self.epoch_batches)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Start the next pass after the batches that were taken."""
-        self.taken = state["taken"]
+        self.resume_after = state["taken"]

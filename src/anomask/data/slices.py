@@ -1,4 +1,4 @@
-"""Reading slices and masks strictly, and keeping them resized in memory."""
+"""Slices and masks at the model's size, as rows of a data set."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -11,83 +11,14 @@ from monai.data import CacheDataset, MetaTensor
 from monai.transforms import Compose, Transform
 from PIL import Image
 
+from anomask.data.checks.masks import lesion_on_normal
 from anomask.data.lungs import estimate_lungs
-from anomask.data.manifest import SliceRecord
-from anomask.errors import DataError, find_user_error
+from anomask.data.reading import read_mask, read_slice
+from anomask.data.records import SliceRecord
+from anomask.errors import find_user_error
 from anomask.types import SliceBatch
 
 log = logging.getLogger(__name__)
-
-
-def read_slice(path: Path) -> np.ndarray:
-    """Read an 8-bit grey PNG: [H, W] uint8.
-
-    Raises:
-        DataError: the file is damaged, or of another kind.
-    """
-    image = _decode(path)
-    if image.mode != "L":
-        kind = {"RGB": "RGB", "RGBA": "RGBA", "I;16": "16-bit grey", "I": "16-bit grey", "P": "palette"}
-        raise DataError(
-            f"{path} is {kind.get(image.mode, image.mode)}; an 8-bit grey PNG is wanted. Window it and save "
-            "it as 8-bit grey (Pillow: image.convert('L') for RGB that is grey already)."
-        )
-    return np.asarray(image)
-
-
-def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """Read a mask: [H, W] bool.
-
-    Args:
-        path: 8-bit PNG with values 0 and 255 (or 0 and 1).
-        shape: (H, W) of its slice.
-
-    Raises:
-        DataError: damaged, of another size than its slice, or with other values.
-    """
-    values = np.asarray(_decode(path).convert("L"))
-    if values.shape != shape:
-        raise DataError(
-            f"{path} is {values.shape[1]}x{values.shape[0]} pixels, its slice {shape[1]}x{shape[0]}. A mask "
-            "must have its slice's size."
-        )
-    found = set(np.unique(values).tolist())
-    if not (found <= {0, 255} or found <= {0, 1}):
-        raise DataError(f"{path} has values {sorted(found)[:6]}...; a mask has 0 and 255 alone. Threshold it.")
-    return values > 0
-
-
-def _decode(path: Path) -> Image.Image:
-    try:
-        image = Image.open(path)
-        image.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} cannot be decoded ({error}). Copy or convert it again.") from error
-    return image
-
-
-def check_sizes(records: Sequence[SliceRecord], on_mixed_size: str) -> None:
-    """Raise a DataError if the slices differ in size or are not square, unless `on_mixed_size` is 'pad'."""
-    if on_mixed_size == "pad":
-        return
-    first: tuple[int, int] | None = None
-    for record in records:
-        with _open(record.path) as image:
-            size = image.size
-        first = first or size
-        if size != first or size[0] != size[1]:
-            other = "" if size == first else f", {records[0].name} is {first[0]}x{first[1]}"
-            raise DataError(
-                f"{record.name} is {size[0]}x{size[1]} pixels{other}. Square "
-                "slices of one size are wanted; data.on_mixed_size=pad pads each to a square and resizes it."
-            )
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        return Image.open(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be decoded ({error}). Copy or convert it again.") from error
 
 
 def to_square(values: np.ndarray, fill: float) -> np.ndarray:
@@ -136,29 +67,19 @@ class LoadSlice(Transform):
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         """Load the slice of `item`: its `row` and `record`."""
-        index, record = item["row"], item["record"]
+        record = item["record"]
         pixels = read_slice(record.path)
         image = to_input(pixels, self.size)
         mask = self._mask(record.mask, pixels.shape)
         if record.label == "normal" and bool(mask.any()):
-            raise DataError(
-                f"{record.mask} marks a lesion on the normal slice {record.name}. Move the slice to "
-                "abnormal or remove the mask."
-            )
+            raise lesion_on_normal(record).error()
         if record.lung_mask is not None:
             lung = self._mask(record.lung_mask, pixels.shape)
         elif self.lung_masks == "estimate":
             lung = torch.from_numpy(estimate_lungs(image[0].numpy()))[None]
         else:
             lung = torch.ones_like(mask)
-        return {
-            "image": image,
-            "index": torch.tensor(index),
-            "mask": mask,
-            "lung_mask": lung,
-            "has_mask": torch.tensor(record.label == "normal" or record.mask is not None),
-            "has_lung_mask": torch.tensor(record.lung_mask is not None),
-        }
+        return batch_fields(item, image, mask, lung)
 
     def _mask(self, path: Path | None, shape: tuple[int, int]) -> torch.Tensor:
         if path is None:
@@ -166,13 +87,27 @@ class LoadSlice(Transform):
         return resize(to_square(read_mask(path, shape), False), self.size) >= 0.5
 
 
+def batch_fields(
+    item: dict[str, Any], image: torch.Tensor, mask: torch.Tensor, lung_mask: torch.Tensor
+) -> dict[str, Any]:
+    """Return the fields of a `SliceBatch` for the slice of `item`: its `row` and `record`."""
+    record = item["record"]
+    return {
+        "image": image,
+        "index": torch.tensor(item["row"]),
+        "mask": mask,
+        "lung_mask": lung_mask,
+        "has_mask": torch.tensor(record.label == "normal" or record.mask is not None),
+        "has_lung_mask": torch.tensor(record.lung_mask is not None),
+    }
+
+
 class SliceDataset(CacheDataset):
     """Slices in memory, loaded once with a progress bar; random augmentations run after the cache.
 
     Args:
         records: what to load; their order is the row order.
-        size: S, side in pixels.
-        lung_masks: see `LoadSlice`.
+        load: a `LoadSlice`, or what gives the same fields from files decoded before.
         augment: MONAI dictionary transforms on the fields of a `SliceBatch`, or None.
         cache_rate: share of the slices kept in memory, in [0, 1]; the rest is read each time.
         progress: whether to show a progress bar.
@@ -182,18 +117,16 @@ class SliceDataset(CacheDataset):
     def __init__(
         self,
         records: Sequence[SliceRecord],
-        size: int,
-        lung_masks: str,
+        load: Transform,
         augment: list[Callable] | None,
         cache_rate: float,
         progress: bool,
         seed: int,
     ) -> None:
         self.records = list(records)
-        held = cache_rate * len(records) * size * size * 6 / 1e9  # float32 image and two masks a pixel
+        held = cache_rate * len(records) * load.size**2 * 6 / 1e9  # float32 image and two masks a pixel
         if held > 1:
             log.info("keeping %.1f GB of slices in memory; data.cache_rate < 1 keeps less", held)
-        load = LoadSlice(size, lung_masks)
         transform = Compose([load, *(augment or [])]).set_random_state(seed)
         items = [{"row": row, "record": record} for row, record in enumerate(self.records)]
         try:
