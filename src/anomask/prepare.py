@@ -91,11 +91,10 @@ def prepare(settings: dict[str, Any]) -> Tally:
     }
     output.begin(common)
     waiting = _waiting(planned.units, output, tally)
-    tally.kept, total = len(planned.units) - len(waiting), len(waiting)
     try:
         outcomes = _run(waiting, folder, options, names, settings["workers"])
         with logging_redirect_tqdm():
-            for unit, outcome in tqdm(outcomes, "prepare", total, unit="unit", disable=not settings["progress"]):
+            for unit, outcome in tqdm(outcomes, "prepare", len(waiting), disable=not settings["progress"]):
                 tally.add(unit, outcome)
     finally:
         rows = output.write_manifest()
@@ -124,7 +123,9 @@ def _waiting(units: list[Unit], output: Output, tally: Tally) -> list[Unit]:
     waiting = []
     for unit in units:
         try:
-            if not output.is_finished(unit):
+            if output.is_finished(unit):
+                tally.kept += 1
+            else:
                 waiting.append(unit)
         except AnomaskError as error:
             tally.fault(error)

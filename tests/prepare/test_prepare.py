@@ -84,6 +84,8 @@ def test_a_killed_preparation_goes_on_and_equals_an_uninterrupted_one(tmp_path, 
     with pytest.raises(DataError, match=r"not in manifest\.csv"):
         read_folder(tmp_path / "out")  # half a preparation does not pass for a whole one
     assert not json.loads((tmp_path / "out/preparation.json").read_text())["finished"]
+    # A kill that Python does not see leaves the file that was being written; it is no slice.
+    (tmp_path / "out/train/normal/.p1_0001.4711.part.png").write_bytes(b"half")
     tally = run()
     assert (tally.kept, tally.written) == (2, 12)
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
@@ -107,6 +109,13 @@ def test_a_changed_file_is_prepared_again_and_what_it_left_is_removed(tmp_path, 
     assert len(read_folder(tmp_path / "out")) == len(list((tmp_path / "out").rglob("*.png"))) == 5
     run("split=train", output="fresh")
     assert tree(tmp_path / "out").keys() == tree(tmp_path / "fresh").keys()
+
+
+def test_a_series_is_the_same_wherever_it_lies(tmp_path, run):
+    ones(tmp_path / "in/deep", patients=2)
+    run("split=train")
+    before = tree(tmp_path / "out").keys()
+    assert not run("split=train", source="in/deep").faults and tree(tmp_path / "out").keys() == before
 
 
 def test_normal_and_abnormal_cases_of_two_calls_share_a_folder(tmp_path, run):

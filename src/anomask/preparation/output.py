@@ -49,6 +49,8 @@ class Output:
             raise ConfigError(f"{self.folder} is not empty and was not prepared here. Choose another output.")
         else:
             write_json(file, {"common": common, "finished": False})
+        for part in self.folder.rglob(".*.part.*"):  # of a call that was killed while it wrote, see `whole_file`
+            part.unlink()
         self.write_manifest()
 
     def is_finished(self, unit: Unit) -> bool:

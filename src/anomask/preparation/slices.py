@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 from anomask.data.geometry import Volume
 from anomask.data.images import read_grey, read_label
@@ -23,6 +24,7 @@ from anomask.preparation.units import Item, Unit
 from anomask.preparation.volume_masks import nodule_slices, read_volume_mask
 
 BRIGHTEST = 255.0  # of 8-bit grey
+ESTIMATED_AT = 256  # pixels a side
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def _slices_of(
         yield Found(
             pixels=to_grey(values, window, options.bits),
             index=z,
-            lung=estimate_lungs(values, threshold) if lung is None else lung[z],
+            lung=_estimate(values, threshold) if lung is None else lung[z],
             lung_given=lung is not None,
             lesion=None if lesion is None else lesion[z],
             has_lesion=None if has_lesion is None else bool(has_lesion[z]),
@@ -131,8 +133,16 @@ def _image(item: Item, options: Options) -> Found:
             "them, such as window=[0,65535]."
         )
     marked = None if lesion is None else bool(lesion.any())
-    own_lung = estimate_lungs(pixels) if lung is None else lung
+    own_lung = _estimate(pixels, None) if lung is None else lung
     return Found(pixels, item.index, own_lung, lung is not None, lesion, marked)
+
+
+def _estimate(values: np.ndarray, threshold: float | None) -> np.ndarray:
+    """Estimate the lungs at the size the estimate was tuned at; four times as fast for slices of 512 x 512."""
+    step = -(-max(values.shape) // ESTIMATED_AT)
+    small = ndimage.uniform_filter(np.asarray(values, np.float32), step)[::step, ::step]
+    found = estimate_lungs(small, threshold)
+    return found.repeat(step, 0).repeat(step, 1)[: values.shape[0], : values.shape[1]]
 
 
 def _row(patient: str, series: str, group: Group, options: Options, names: Pseudonyms) -> Row:

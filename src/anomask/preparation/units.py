@@ -154,9 +154,10 @@ def _row_of(path: str, table: dict[str, dict[str, str]] | None) -> dict[str, str
 def _volume_units(items: Sequence[Item], dataset: str, names: Pseudonyms, root: Path) -> list[Unit]:
     units = []
     for item in items:
-        # A series has an id of its own; a file is known by where it lies in its data set.
-        identity = item.source.series if item.source.kind == "dicom" else f"{dataset}/{item.path}"
-        units.append(_unit(f"volume:{identity}", (item,), names, root))
+        # A series has an id of its own, wherever it lies; a file is known by its place in its data set.
+        known = item.source.kind == "dicom"
+        identity = item.source.series if known else f"{dataset}/{item.path}"
+        units.append(_unit(f"volume:{identity}", (item,), names, "" if known else str(root.resolve())))
     return units
 
 
@@ -175,11 +176,11 @@ def _image_units(items: Sequence[Item], dataset: str, names: Pseudonyms, root: P
         for index, item in enumerate(sorted(members, key=lambda item: natural_key(item.path))):
             buckets[crc32(Path(item.path).name.encode()) % BUCKETS].append(replace(item, index=index))
         for bucket, own in sorted(buckets.items()):
-            units.append(_unit(f"images:{dataset}/{folder}:{bucket}", tuple(own), names, root))
+            units.append(_unit(f"images:{dataset}/{folder}:{bucket}", tuple(own), names, str(root.resolve())))
     return units
 
 
-def _unit(identity: str, items: tuple[Item, ...], names: Pseudonyms, root: Path) -> Unit:
+def _unit(identity: str, items: tuple[Item, ...], names: Pseudonyms, place: str) -> Unit:
     facts = []
     for item in items:
         files = [*(item.source.files if item.source else ()), item.image, item.mask, item.lung_mask, item.nodules]
@@ -187,8 +188,7 @@ def _unit(identity: str, items: tuple[Item, ...], names: Pseudonyms, root: Path)
             [item.path, item.index, item.patient, asdict(item.group), [_stamp(path) for path in files if path]]
         )
     fingerprint = names.digest("fingerprint", json.dumps(facts, sort_keys=True), 32)
-    place = names.digest("place", str(root.resolve()), 32)
-    return Unit(names.digest("unit", identity, 32), fingerprint, place, items)
+    return Unit(names.digest("unit", identity, 32), fingerprint, names.digest("place", place, 32), items)
 
 
 def _stamp(path: Path) -> list[int]:
