@@ -42,6 +42,9 @@ TINY = [
 # What makes a comparison method small enough for 32 px: its own keys beside TINY.
 TINY_BASELINES = {
     "ae": ["baseline.channels=[8,16]", "baseline.bottleneck=4"],
+    "memae": ["baseline.channels=[8,16]", "baseline.bottleneck=4", "baseline.items=20"],
+    "token_prior": ["baseline.depth=1", "baseline.head_width=8", "baseline.restorations=3", "baseline.quantile=0.5"],
+    "vae": ["baseline.channels=[8,16]", "baseline.bottleneck=4", "baseline.latent=8"],
 }
 
 

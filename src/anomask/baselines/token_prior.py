@@ -92,10 +92,7 @@ class TokenPrior(Baseline):
     @torch.no_grad()
     def restore(self, image: Tensor) -> Tensor:
         """Return the restorations [B, R, S, S] of slices [B, 1, S, S]."""
-        codes = self._codes(image)
-        restored = codes[:, None].repeat(1, len(self.draws), 1)
-        touched = (self.prior.surprise(codes) > self.limit).any(1)  # the other slices stay as they are
-        restored[touched] = self.prior.restore(codes[touched], self.limit, self.draws)
+        restored = self.prior.restore(self._codes(image), self.limit, self.draws)  # [B, R, N]
         tokens = self.vqvae.quantiser.lookup(restored.flatten(0, 1)[..., None])
         return self.vqvae.decode(tokens).view(len(image), len(self.draws), *image.shape[2:])
 

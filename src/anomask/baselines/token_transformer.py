@@ -49,16 +49,23 @@ class TokenTransformer(nn.Module):
         Returns:
             [B, R, N]
         """
-        restored = codes.repeat_interleave(len(uniform), 0)  # [B * R, N]
-        uniform = uniform.repeat(len(codes), 1)
-        step = self._stepper(len(restored))
-        before = restored.new_full((len(restored),), self.n_codes)
+        restored = codes[:, None].repeat(1, len(uniform), 1)
+        touched = (self.surprise(codes) > limit).any(1)  # in the other slices nothing would be drawn
+        if bool(touched.any()):
+            restored[touched] = self._redraw(restored[touched], limit, uniform)
+        return restored
+
+    def _redraw(self, codes: Tensor, limit: Tensor, uniform: Tensor) -> Tensor:
+        shape = codes.shape
+        codes, uniform = codes.flatten(0, 1), uniform.repeat(len(codes), 1)  # [B * R, N]
+        step = self._stepper(len(codes))
+        before = torch.full_like(codes[:, 0], self.n_codes)
         for place in range(self.n_tokens):
             log_probability = step(before, place).log_softmax(-1)
-            before = restored[:, place]
+            before = codes[:, place]
             unlikely = -log_probability.gather(1, before[:, None]).squeeze(1) > limit
             before[unlikely] = draw(log_probability[unlikely].exp(), uniform[unlikely, place])
-        return restored.unflatten(0, (len(codes), -1))
+        return codes.view(shape)
 
     def _stepper(self, rows: int) -> Callable[[Tensor, int], Tensor]:
         """Return a function (code before [rows], place) -> logits [rows, K] that keeps the keys and values of earlier
