@@ -16,7 +16,7 @@ def stripes(number, size=32, seed=0):
 
 
 def defects(number, size=32, seed=1):
-    """Return slices [number, 1, size, size] with one disc of inverted stripes each, as bright as the rest, and the discs."""
+    """Return slices [number, 1, size, size] with a disc of inverted stripes, as bright as the rest, and the discs."""
     generator = torch.Generator().manual_seed(seed)
     rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     row, column = (6 + (size - 12) * torch.rand(2, number, 1, 1, 1, generator=generator)).unbind()
