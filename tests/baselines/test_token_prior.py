@@ -13,7 +13,9 @@ from anomask.models.quantiser import Quantiser
 from anomask.models.vqvae import VQVAE
 from tests.baselines.toy import auroc, train
 
-SETTINGS = dict(depth=1, heads=2, head_width=8, quantile=0.98, restorations=5, sharpness=1.5, sigma=0.0, seed=0)
+SETTINGS = dict(
+    depth=1, heads=2, head_width=8, dropout=0.1, quantile=0.98, restorations=5, sharpness=1.5, sigma=0.0, seed=0
+)
 
 
 class Patches(nn.Module):
@@ -50,7 +52,7 @@ def picture(codes):
 
 def small_transformer():
     torch.manual_seed(0)
-    model = TokenTransformer(n_codes=6, n_tokens=12, depth=2, heads=2, head_width=4)
+    model = TokenTransformer(n_codes=6, n_tokens=12, depth=2, heads=2, head_width=4, dropout=0.0)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.8)  # far from uniform
     return model.eval()

@@ -28,6 +28,7 @@ class TokenPrior(Baseline):
         depth: transformer blocks of the prior.
         heads: its attention heads.
         head_width: width of a head.
+        dropout: of the prior's embeddings.
         quantile: share of the training normals' codes that lambda leaves as they are, in (0, 1).
         restorations: R, restorations a slice.
         sharpness: k.
@@ -49,6 +50,7 @@ class TokenPrior(Baseline):
         depth: int,
         heads: int,
         head_width: int,
+        dropout: float,
         quantile: float,
         restorations: int,
         sharpness: float,
@@ -65,7 +67,7 @@ class TokenPrior(Baseline):
             raise ConfigError(f"baseline.quantile is {quantile}; a share between 0 and 1 is wanted, such as 0.98.")
         n_tokens = (vqvae.size // vqvae.stride) ** 2
         self.vqvae = vqvae
-        self.prior = TokenTransformer(vqvae.quantiser.n_codes, n_tokens, depth, heads, head_width)
+        self.prior = TokenTransformer(vqvae.quantiser.n_codes, n_tokens, depth, heads, head_width, dropout)
         self.quantile, self.sharpness, self.sigma = quantile, sharpness, sigma
         draws = torch.rand((restorations, n_tokens), generator=torch.Generator().manual_seed(seed))
         self.register_buffer("draws", draws)

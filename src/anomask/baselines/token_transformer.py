@@ -17,9 +17,10 @@ class TokenTransformer(nn.Module):
         depth: transformer blocks.
         heads: attention heads.
         head_width: width of a head; heads * head_width is the width of the blocks.
+        dropout: share of the embeddings' values that training sets to 0; MONAI's blocks have none of their own.
     """
 
-    def __init__(self, n_codes: int, n_tokens: int, depth: int, heads: int, head_width: int) -> None:
+    def __init__(self, n_codes: int, n_tokens: int, depth: int, heads: int, head_width: int, dropout: float) -> None:
         super().__init__()
         self.n_codes, self.n_tokens = n_codes, n_tokens
         self.network = DecoderOnlyTransformer(
@@ -28,6 +29,7 @@ class TokenTransformer(nn.Module):
             heads * head_width,
             depth,
             heads,
+            embedding_dropout_rate=dropout,
             use_combined_linear=True,
             use_flash_attention=True,
         )
@@ -40,6 +42,8 @@ class TokenTransformer(nn.Module):
     @torch.no_grad()
     def restore(self, codes: Tensor, limit: Tensor, uniform: Tensor) -> Tensor:
         """Replace codes that are too surprising after what is restored before them by draws from this model.
+
+        Only in eval mode: the embeddings' dropout is left out.
 
         Args:
             codes: [B, N].
