@@ -5,11 +5,10 @@ import torch.nn.functional as F
 from monai.networks.nets import AutoEncoder
 from torch import Tensor
 
-from anomask.baselines.method import Baseline
-from anomask.scoring.anomaly_map import smooth
+from anomask.baselines.reconstruction import Reconstruction
 
 
-class AE(Baseline):
+class AE(Reconstruction):
     """Auto-encoder on whole slices, L2 loss.
 
     Args:
@@ -19,20 +18,17 @@ class AE(Baseline):
     """
 
     title = "AE"
-    family = "reconstruction"
     source = "Baur et al., Medical Image Analysis 2021"
 
     def __init__(self, channels: list[int], bottleneck: int, sigma: float) -> None:
-        super().__init__()
+        super().__init__(sigma)
         widths = [*channels, bottleneck]
         self.network = AutoEncoder(2, 1, 1, widths, [2] * len(channels) + [1], norm="batch")
-        self.sigma = sigma
+
+    def reconstruct(self, image: Tensor) -> Tensor:
+        """Encode and decode."""
+        return self.network(image)
 
     def loss(self, image: Tensor, generator: torch.Generator) -> Tensor:
         """Return the mean squared reconstruction error."""
-        return F.mse_loss(self.network(image), image)
-
-    @torch.no_grad()
-    def anomaly_map(self, image: Tensor) -> Tensor:
-        """Return the absolute value of the smoothed residual."""
-        return smooth(image - self.network(image), self.sigma).abs()
+        return F.mse_loss(self.reconstruct(image), image)

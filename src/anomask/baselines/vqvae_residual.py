@@ -1,14 +1,12 @@
 """The codebook's own residual: what stage 1 alone localises."""
 
-import torch
 from torch import Tensor
 
-from anomask.baselines.method import Baseline
+from anomask.baselines.reconstruction import Reconstruction
 from anomask.models.vqvae import VQVAE
-from anomask.scoring.anomaly_map import smooth
 
 
-class VQVAEResidual(Baseline):
+class VQVAEResidual(Reconstruction):
     """|x - G(Q)| of a trained codebook run; nothing is learned.
 
     Args:
@@ -17,16 +15,13 @@ class VQVAEResidual(Baseline):
     """
 
     title = "VQ-VAE residual"
-    family = "reconstruction"
     source = "van den Oord et al., NeurIPS 2017"
     frozen = ("vqvae",)
 
     def __init__(self, vqvae: VQVAE, sigma: float) -> None:
-        super().__init__()
-        self.vqvae, self.sigma = vqvae, sigma
+        super().__init__(sigma)
+        self.vqvae = vqvae
 
-    @torch.no_grad()
-    def anomaly_map(self, image: Tensor) -> Tensor:
-        """Return the absolute value of the smoothed residual."""
-        reconstructed, _, _ = self.vqvae(image)
-        return smooth(image - reconstructed, self.sigma).abs()
+    def reconstruct(self, image: Tensor) -> Tensor:
+        """Encode, quantise and decode."""
+        return self.vqvae(image)[0]
