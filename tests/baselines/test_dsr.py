@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from anomask.baselines.dsr import DSR
 from anomask.baselines.perlin import PerlinMasks
@@ -22,21 +23,35 @@ def codebook(depth=1, n_codes=40, seed=0):
     return VQVAE(encoder, Quantiser(8, n_codes, 0.9, 0.0, 0, depth, True, 1e-5), decoder, SIZE)
 
 
-def trained_codebook(steps=80):
-    """Learn normal slices, and every other time slices of one grey, so that G can also decode what is not normal."""
-    vqvae = codebook().train()
-    optimiser, generator = torch.optim.Adam(vqvae.parameters(), 3e-3), seeded()
-    vqvae.quantiser.initialise(vqvae.encode(normals(8, generator)), generator)
-    for step in range(steps):
-        grey = torch.rand(8, 1, 1, 1, generator=generator).expand(8, 1, SIZE, SIZE)
-        image = grey if step % 2 else normals(8, generator)
-        reconstructed, tokens, quantised = vqvae(image)
-        loss = F.mse_loss(reconstructed, image) + 0.25 * F.mse_loss(tokens, quantised.tokens)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        vqvae.quantiser.update(quantised, generator)
-    return vqvae.eval()
+class GreyEncoder(nn.Module):
+    """A token is the mean grey value g of 4 x 4 pixels, as (z, -z, z, -z) with z = 4 g - 2."""
+
+    stride = 4
+
+    def forward(self, image):
+        return (4 * F.avg_pool2d(image, 4) - 2) * torch.tensor([1.0, -1.0, 1.0, -1.0]).view(-1, 1, 1)
+
+
+class GreyDecoder(nn.Module):
+    """Its inverse; the weights can be trained."""
+
+    stride = 4
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([1.0, -1.0, 1.0, -1.0]) / 16)
+        self.bias = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, grid):
+        return F.interpolate(torch.einsum("bchw,c->bhw", grid, self.weight)[:, None] + self.bias, scale_factor=4)
+
+
+def grey_codebook():
+    """A VQ-VAE that is exact by construction: 40 codes for 40 grey values."""
+    quantiser = Quantiser(4, 40, 0.9, 0.0, 0, 1, True, 1e-5)
+    levels = 4 * torch.linspace(0, 1, 40)[:, None] - 2
+    quantiser.codebooks[0] = levels * torch.tensor([1.0, -1.0, 1.0, -1.0])
+    return VQVAE(GreyEncoder(), quantiser, GreyDecoder(), SIZE)
 
 
 def dsr(vqvae, strength=(0.2, 1.0), channels=(16, 32)):
@@ -47,13 +62,13 @@ def dsr(vqvae, strength=(0.2, 1.0), channels=(16, 32)):
 
 @pytest.fixture(scope="module")
 def trained():
-    return train(dsr(trained_codebook()), steps=80)
+    return train(dsr(grey_codebook()), steps=80)
 
 
 def test_a_defect_is_found_and_a_normal_slice_has_none(trained):
     image, masks = normals(24, seeded(1)), discs(24, seeded(2))
     assert pixel_auroc(trained, with_defects(image, masks), masks) > 0.9
-    assert abs(pixel_auroc(trained, image, masks) - 0.5) < 0.15  # the same places without the defect
+    assert pixel_auroc(trained, image, masks) < 0.7  # the same places without the defect; discs keep off the edges
 
 
 def test_the_codebook_is_frozen_and_all_else_is_trained():
@@ -107,8 +122,9 @@ def test_finer_residual_levels_stay():
     latent, mask = torch.randn(2, 64, 8, generator=generator), torch.ones(2, 64, dtype=torch.bool)
     tokens, quantised = method.corrupt(latent, mask, generator)
     first = method.vqvae.quantiser(latent).codes[..., 0]
-    finer = quantised - book[first]
-    assert float(torch.cdist((tokens - finer).flatten(0, 1), book).amin(1).max()) < 1e-3
+    new = tokens - (quantised - book[first])  # what is left without the finer level is a code, and another one
+    distance = (new[:, :, None] - book).square().sum(3)  # [B, N, K]
+    assert float(distance.amin(2).max()) < 1e-9 and not bool((distance.argmin(2) == first).any())
 
 
 def test_a_mask_without_tokens_is_fine():
