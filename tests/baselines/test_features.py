@@ -205,7 +205,7 @@ def test_a_network_by_name(monkeypatch):
 @pytest.mark.parametrize("trained", [0, 1])
 def test_a_library_that_falls_back_to_random_weights_is_an_error(monkeypatch, trained):
     stub_torchvision(monkeypatch, trained)
-    with pytest.raises(DataError, match=f"never trained, or do not fit: {2 - trained} of 2 batch norms"):
+    with pytest.raises(DataError, match=f"never trained or do not fit: {2 - trained} of 2 batch norms"):
         ImageNetFeatures("torchvision:any", None, [2, 4], 8)
 
 

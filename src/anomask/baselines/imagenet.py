@@ -186,6 +186,6 @@ def _require_trained(network: nn.Module, name: str, weights: str | None) -> None
     fresh = sum(norm.running_mean is None or not bool(norm.running_mean.any()) for norm in norms)
     if fresh or not norms:
         raise DataError(
-            f"the weights of {name} ({weights or 'its own'}) were never trained, or do not fit: {fresh} of {len(norms)} "
+            f"the weights of {name} ({weights or 'its own'}) were never trained or do not fit: {fresh} of {len(norms)} "
             "batch norms have not seen an image. Give trained weights of a network with batch norms."
         )
