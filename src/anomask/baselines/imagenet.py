@@ -148,7 +148,7 @@ def _read_state(file: Path) -> dict[str, Any]:
 
 def _existing(file: Path) -> Path:
     if not file.is_file():
-        raise DataError(f"no weights at {file} (baseline.features.weights). Give a file, or null for the packaged.")
+        raise DataError(f"no weights at {file} (baseline.features.weights). Give a file, or null.")
     return file
 
 
@@ -181,9 +181,11 @@ def _one_line(error: Exception) -> str:
 
 
 def _require_trained(network: nn.Module, name: str, weights: str | None) -> None:
-    norms = (module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
-    if not any(norm.running_mean is not None and bool(norm.running_mean.any()) for norm in norms):
+    # A fresh batch norm's running mean is 0 in every channel; libraries may load a file that fits in part.
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    fresh = sum(norm.running_mean is None or not bool(norm.running_mean.any()) for norm in norms)
+    if fresh or not norms:
         raise DataError(
-            f"the weights of {name} ({weights or 'its own'}) were never trained: no batch norm has seen an image. "
-            "Give trained weights of a network with batch norms."
+            f"the weights of {name} ({weights or 'its own'}) were never trained or do not fit: {fresh} of {len(norms)} "
+            "batch norms have not seen an image. Give trained weights of a network with batch norms."
         )
