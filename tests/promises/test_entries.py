@@ -40,6 +40,7 @@ HELP = {
     "train": ("codebook_run", "First steps", "synthesiser", "multirun"),
     "evaluate": ("run", "bootstrap", "maps"),
     "compare": ("first", "second", "paired"),
+    "external": ("anomalib=patchcore", "baselines-env", "weights"),
 }
 
 
