@@ -25,9 +25,7 @@ def codebook(tmp_path_factory, toy_folder):
     from tests.conftest import TINY, settings_of
 
     folder = tmp_path_factory.mktemp("codebook")
-    return fit(
-        settings_of(*TINY, "stage=codebook", f"data.folder={toy_folder}", f"run={folder}", "trainer.max_steps=2")
-    )
+    return fit(settings_of(*TINY, "stage=codebook", f"data.folder={toy_folder}", f"run={folder}", "trainer.max_steps=2"))
 
 
 @pytest.mark.parametrize("name", NAMES)

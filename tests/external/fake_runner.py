@@ -12,8 +12,7 @@ os.chdir(sys.argv[1])
 manifest = json.loads(Path("manifest.json").read_text())
 options = manifest["model"]["options"]
 if options.get("fails"):
-    print("a first line\nthe weights could not be had\n")
-    sys.exit(1)
+    sys.exit("a first line\nthe weights could not be had\n")
 
 
 def grey(name):

@@ -47,9 +47,9 @@ class ExternalMaps(Baseline):
         same = (digests(image).to(self.digests.device)[:, None] == self.digests).all(dim=2)  # [B, n]
         if not bool(same.any(dim=1).all()):
             raise ExternalError(
-                f"{self.title} has no map of {int((~same.any(dim=1)).sum())} of {len(image)} slices: it was run once, on "
-                f"{len(self.digests)} validation and test slices. Evaluate on the data of that run, or run it again: "
-                "python -m anomask.external data=..."
+                f"{self.title} has no map of {int((~same.any(dim=1)).sum())} of {len(image)} slices: it was run once, "
+                f"on {len(self.digests)} validation and test slices. Evaluate on the data of that run, or run it on "
+                "these: python -m anomask.external data=..."
             )
         return self.maps[same.int().argmax(dim=1)].to(image.device)
 

@@ -1,8 +1,6 @@
 """Run a model of another library in its own environment, and make an ordinary baseline run of its maps."""
 
-import json
 import logging
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -53,6 +51,7 @@ def run_external(settings: dict[str, Any], run: Run) -> None:
     quieten()
     python = _interpreter(settings["python"])
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
+    about = _about(settings)
     data, stage = build_data(settings), build_stage(settings)
     data.prepare_data()
     data.setup()
@@ -61,7 +60,7 @@ def run_external(settings: dict[str, Any], run: Run) -> None:
     sets = {"train": data.train_set, "validation": data.validation_set, "test": data.test_set}
     exchange = run.folder / "exchange"
     try:
-        export(exchange, sets, {name: settings["data"][name] for name in ("size", "batch_size")} | _about(settings))
+        export(exchange, sets, about)
         if settings["baseline"]["weights"] == PACKAGED:
             write_packaged_weights(exchange / "weights.pth")
         log.info("%s in %s; its output: %s", stage.method.title, python, run.folder / "runner.log")
@@ -84,18 +83,24 @@ def _interpreter(text: str) -> Path:
     python = Path(text).absolute()  # never resolved: an environment's python is a link to the one it was made from
     if not python.is_file():
         raise ExternalError(
-            f"no environment for models of other libraries: {python} does not exist. Make it with `make baselines-env`, "
-            "or name the python of an environment that has anomalib: python=<path>."
+            f"no environment for models of other libraries: {python} does not exist. Make it with `make "
+            "baselines-env`, or name the python of an environment that has anomalib: python=<path>."
         )
     return python
 
 
 def _about(settings: dict[str, Any]) -> dict[str, Any]:
     recipe = {name: settings["baseline"][name] for name in RECIPE}
-    if recipe["weights"]:
-        recipe["weights"] = "weights.pth" if recipe["weights"] == PACKAGED else str(Path(recipe["weights"]).absolute())
+    if recipe["weights"] == PACKAGED:
+        recipe["weights"] = "weights.pth"
+    elif recipe["weights"]:
+        file = Path(recipe["weights"]).absolute()
+        if not file.is_file():
+            raise ExternalError(f"no weights at {file}. Name a file of timm's weights, or {PACKAGED} (packaged).")
+        recipe["weights"] = str(file)
     recipe["trainer"] = {"accelerator": settings["trainer"]["accelerator"], "devices": 1} | recipe["trainer"]
-    return {"seed": settings["seed"], "model": recipe}
+    data = {name: settings["data"][name] for name in ("size", "batch_size")}
+    return {**data, "seed": settings["seed"], "model": recipe}
 
 
 def call(python: Path, runner: Path, exchange: Path, log_file: Path) -> None:
@@ -113,7 +118,7 @@ def call(python: Path, runner: Path, exchange: Path, log_file: Path) -> None:
     with log_file.open("w", encoding="utf-8") as stream:
         # -I: our own PYTHONPATH must not mix into the other environment.
         command = [str(python), "-I", str(runner), str(exchange)]
-        code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env=os.environ).returncode
+        code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, check=False).returncode
     if code:
         lines = [line for line in log_file.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
         said = lines[-1].strip() if lines else "nothing"

@@ -83,7 +83,7 @@ def lift(maps: dict[str, Tensor]) -> float:
     """Shift maps of one model in place so that none is below 0, and return by how much: ranks and differences stay."""
     shift = max(0.0, *(-float(values.min()) for values in maps.values()))
     for values in maps.values():
-        values += shift
+        values.add_(shift)
     return shift
 
 

