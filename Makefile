@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export MPLBACKEND := Agg
 export WANDB_SILENT := true
 
-.PHONY: help demo table1 table3 benchmark test test-all lint clean
+.PHONY: help demo table1 table3 benchmark baselines-env anomalib test test-all lint clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -42,6 +42,26 @@ benchmark: $(VENV)/installed ## time of the synthesiser, time and memory of the 
 	$(RUN) benchmarks/synthesiser.py
 	$(RUN) benchmarks/metrics.py
 
+# Models of anomalib live in an environment of their own: its pins and ours cannot be met together.
+BASELINES := .venv-baselines
+MODEL ?= patchcore
+DATA ?= phantom
+baselines-env: $(BASELINES)/installed ## anomalib's own environment, 6 GB, never touching .venv
+
+# What is not whole is removed, whatever cut it off; pip's and the trial's last lines are the reason.
+$(BASELINES)/installed: constraints-baselines.txt
+	@trap 'test -e $@ || { rm -rf $(BASELINES); echo "$(BASELINES) could not be made, for the reason above;" \
+	    "nothing of it is left. Needed: $(PYTHON), 7 GB of disk and a package index."; }' EXIT; trap 'exit 1' INT TERM; \
+	rm -rf $(BASELINES) && $(PYTHON) -m venv $(BASELINES) && \
+	$(BASELINES)/bin/python -m pip install --quiet --disable-pip-version-check --no-cache-dir \
+	    -c constraints-baselines.txt anomalib && \
+	$(BASELINES)/bin/python -I -W ignore -c \
+	    "import torch, torchvision, anomalib.models; torchvision.ops.nms(torch.eye(4), torch.ones(4), 0.5)" && touch $@
+
+anomalib: $(VENV)/installed ## train and evaluate a model of anomalib: make anomalib MODEL=draem DATA=lungwin256
+	$(RUN) -m anomask.external anomalib=$(MODEL) data=$(DATA) name=$(DATA)_anomalib_$(MODEL)
+	$(RUN) -m anomask.evaluate run=$(DATA)_anomalib_$(MODEL)
+
 test: $(VENV)/installed ## the default suite, under 5 minutes on 2 cores
 	$(RUN) -m pytest -n 2 --dist worksteal
 
@@ -58,5 +78,5 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
-clean: ## the environment and caches; never runs or data
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+clean: ## the environments and caches; never runs or data
+	rm -rf $(VENV) $(BASELINES) .pytest_cache .ruff_cache

@@ -106,6 +106,24 @@ class Config:
 
 
 @dataclass
+class ExternalConfig:
+    """One run of a model of another library; `conf/external.yaml`."""
+
+    name: str = MISSING
+    seed: int = MISSING
+    run: str = MISSING
+    python: str = MISSING
+    runner: str | None = None
+    keep: bool = MISSING
+    data: dict[str, Any] = MISSING
+    baseline: dict[str, Any] = MISSING
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    stage: StageConfig = field(default_factory=StageConfig)
+    trainer: dict[str, Any] = MISSING
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@dataclass
 class EvaluateConfig:
     """One evaluation; `conf/evaluate.yaml`."""
 
@@ -243,6 +261,7 @@ def register() -> None:
     """Make the schemas known to Hydra, and two resolvers: for `resume` in place of a new run folder, for run names."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
+    store.store(name="external_schema", node=ExternalConfig)
     store.store(name="evaluate_schema", node=EvaluateConfig)
     store.store(name="predict_schema", node=PredictConfig)
     store.store(name="compare_schema", node=CompareConfig)

@@ -31,6 +31,10 @@ class CodebookError(AnomaskError):
     """A codebook that stage 2 must not be trained on."""
 
 
+class ExternalError(AnomaskError):
+    """A comparison method of another library that cannot be run, or did not answer as it should."""
+
+
 def find_user_error(error: BaseException) -> AnomaskError | None:
     """Return the user's error that a library wrapped in its own, or None if there is none."""
     cause: BaseException | None = error

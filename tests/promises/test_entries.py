@@ -43,6 +43,7 @@ HELP = {
     "compare": ("first", "second", "paired"),
     "prepare": ("recipe", "min_lung_share", "pseudonymise"),
     "verify": ("folder", "all", "near-copies"),
+    "external": ("anomalib=patchcore", "baselines-env", "weights"),
 }
 
 
