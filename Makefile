@@ -25,9 +25,10 @@ results/%.json: $(VENV)/installed
 	mkdir -p results
 	cp $(RUNS)/$*_detector/latest/evaluation/*/record.json $@.part && mv $@.part $@
 
-benchmark: $(VENV)/installed ## time of the synthesiser, time and memory of the metrics
+benchmark: $(VENV)/installed ## time of the synthesiser, the metrics, the checks of a data folder and the decoded cache
 	$(RUN) benchmarks/synthesiser.py
 	$(RUN) benchmarks/metrics.py
+	$(RUN) benchmarks/verify.py
 
 test: $(VENV)/installed ## the default suite, under 5 minutes on 2 cores
 	$(RUN) -m pytest -n 2 --dist worksteal
