@@ -38,9 +38,10 @@ EXPERIMENT = $(or $(if $(filter anomask,$*),detector),$(if $(filter anomask_pape
 $(CODEBOOK): | $(VENV)/installed
 	$(RUN) -m anomask.train experiment=codebook data=$(DATA) seed=$(SEED)
 
-benchmark: $(VENV)/installed ## time of the synthesiser, time and memory of the metrics
+benchmark: $(VENV)/installed ## time of the synthesiser, the metrics, the checks of a data folder and the decoded cache
 	$(RUN) benchmarks/synthesiser.py
 	$(RUN) benchmarks/metrics.py
+	$(RUN) benchmarks/verify.py
 
 # Models of anomalib live in an environment of their own: its pins and ours cannot be met together.
 BASELINES := .venv-baselines

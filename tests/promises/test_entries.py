@@ -84,7 +84,8 @@ def test_a_multirun_of_two_jobs_and_the_next_stage_by_name(tiny_arguments, tmp_p
 
 
 def test_two_gloo_processes_train_both_stages(tiny_arguments, tmp_path):
-    call("train", "stage=codebook", "device=ddp_cpu2", *tiny_arguments, folder=tmp_path)
+    call("train", "stage=codebook", "device=ddp_cpu2", "data.cache=disk", *tiny_arguments, folder=tmp_path)
+    assert len(list((tmp_path / "cache/slices").glob("*/image.npy"))) == 1  # decoded once for both
     call("train", "stage=detector", "codebook_run=codebook", "device=ddp_cpu2", *tiny_arguments, folder=tmp_path)
     folder = tmp_path / "runs/detector/latest"
     assert (folder / "threshold.json").is_file() and (folder / "checkpoints/last.ckpt").is_file()

@@ -8,7 +8,7 @@ from anomask.data.findings import WARNING, Finding
 from anomask.data.records import SliceRecord
 
 # A slice is inverted if its negative fits the set better than it does itself, by this much in correlation. Of 2313
-# real slices none comes above 0.14; slices that are alike to the set come to -1 and less.
+# real slices none comes above 0.14; with a twentieth of them inverted at a time, 2259 are found and none falsely.
 INVERTED = 0.25
 PROTOTYPES = 64
 # Mean shift of the grey distribution, in grey levels of 255. Groups of one window are up to 34 apart in three real sets

@@ -10,7 +10,9 @@ from anomask.data.records import SliceRecord
 from anomask.errors import SplitError
 
 # Two slices are near-copies if their hashes differ in few bits and their thumbnails correlate. In three real sets the
-# thumbnails of different patients correlate with 0.92 at most, those of neighbouring slices with up to 0.9996.
+# thumbnails of different patients correlate with 0.92 at most, those of neighbouring slices with up to 0.9996. Found
+# so: all copies re-encoded as JPEG, with other contrast or resampled, 97 % of those shifted by 2 pixels; hardly any of
+# those cropped by 3 % or rotated by 3 degrees.
 MOST_BITS = 6
 LEAST_CORRELATION = 0.97
 ROWS = 256  # compared with all others at a time: bounds the memory
