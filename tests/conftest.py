@@ -10,9 +10,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from anomask.config import CONF_FOLDER, EvaluateConfig, plain, register
+from anomask.config import CONF_FOLDER, plain, register
 from anomask.evaluate import evaluate
 from anomask.runs import Run
+from anomask.schemas import EvaluateConfig
 from anomask.train import train
 
 os.environ.setdefault("WANDB_MODE", "offline")

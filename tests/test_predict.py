@@ -15,11 +15,12 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from anomask import predict as module
-from anomask.config import CONF_FOLDER, PredictConfig, register
+from anomask.config import CONF_FOLDER, register
 from anomask.data.window import to_grey
 from anomask.errors import ConfigError, DataError, RunError
 from anomask.predict import choose_window, predict
 from anomask.runs import Run
+from anomask.schemas import PredictConfig
 from anomask.train import train
 from anomask.types import Detection
 from tests.conftest import TINY, save, settings_of, toy_slice

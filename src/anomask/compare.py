@@ -11,7 +11,7 @@ import hydra
 import numpy as np
 from omegaconf import DictConfig
 
-from anomask.config import CONF_FOLDER, CompareConfig, register
+from anomask.config import CONF_FOLDER, register
 from anomask.entry import user_errors
 from anomask.errors import RunError
 from anomask.files import write_json, write_text
@@ -21,6 +21,7 @@ from anomask.metrics.image import weighted_auroc, weighted_average_precision
 from anomask.report.difference import comparison, pixel_differences
 from anomask.report.files import read_clusters, read_scores
 from anomask.runs import Run, find_run
+from anomask.schemas import CompareConfig
 
 log = logging.getLogger(__name__)
 register()

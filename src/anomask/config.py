@@ -10,6 +10,9 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
+from anomask import schemas
+from anomask.schemas import PathsConfig
+
 CONF_FOLDER = Path(__file__).parents[2] / "conf"
 
 
@@ -73,15 +76,6 @@ class StageConfig:
 
 
 @dataclass
-class PathsConfig:
-    """Where things are; `conf/paths`."""
-
-    data: str = MISSING
-    runs: str = MISSING
-    cache: str = MISSING
-
-
-@dataclass
 class Config:
     """One training run."""
 
@@ -123,152 +117,18 @@ class ExternalConfig:
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
-@dataclass
-class EvaluateConfig:
-    """One evaluation; `conf/evaluate.yaml`."""
-
-    run: str = MISSING
-    checkpoint: str = MISSING
-    runs: str = MISSING
-    folder: str | None = None
-    name: str | None = None
-    batch_size: int = MISSING
-    pictures: int = MISSING
-    bootstrap: int = MISSING
-    seed: int = MISSING
-    maps: bool = MISSING
-    wandb: str = MISSING
-    wandb_project: str = MISSING
-    device: str = MISSING
-    progress: bool = MISSING
-
-
-@dataclass
-class PredictConfig:
-    """One prediction; `conf/predict.yaml`."""
-
-    run: str = MISSING
-    input: str = MISSING
-    output: str | None = None
-    checkpoint: str = MISSING
-    runs: str = MISSING
-    window: Any = None
-    batch_size: int = MISSING
-    min_pixels: int = MISSING
-    maps: str = MISSING
-    overlays: bool = MISSING
-    limit: int | None = None
-    strict: bool = MISSING
-    device: str = MISSING
-    progress: bool = MISSING
-
-
-@dataclass
-class CompareConfig:
-    """One comparison of two evaluations; `conf/compare.yaml`."""
-
-    first: str = MISSING
-    second: str = MISSING
-    runs: str = MISSING
-    name: str | None = None
-    bootstrap: int = MISSING
-    seed: int = MISSING
-
-
-@dataclass
-class TransplantConfig:
-    """One folder of transplants; `conf/transplant.yaml`."""
-
-    hosts: str = MISSING
-    donors: list[str] = MISSING
-    half: str = MISSING
-    validation_share: float = MISSING
-    scales: list[float] = MISSING
-    strengths: dict[str, float] = MISSING
-    seed: int = MISSING
-    output: str = MISSING
-    progress: bool = MISSING
-    paths: PathsConfig = field(default_factory=PathsConfig)
-
-
-@dataclass
-class TableConfig:
-    """What a table shows; `conf/table`."""
-
-    number: int = MISSING
-    title: str = MISSING
-    columns: list[str] = MISSING
-    rows: list[str] = MISSING
-
-
-@dataclass
-class TablesConfig:
-    """One table; `conf/tables.yaml`."""
-
-    table: TableConfig = field(default_factory=TableConfig)
-    records: str = MISSING
-    methods: list[str] = MISSING
-    output: str = MISSING
-
-
-@dataclass
-class PrepareConfig:
-    """One preparation; `conf/prepare.yaml`."""
-
-    input: str = MISSING
-    output: str = MISSING
-    source: str = MISSING
-    groups: list[dict[str, Any]] = MISSING
-    pattern: str = MISSING
-    split: str = MISSING
-    test_share: float = MISSING
-    disease: str = MISSING
-    patient: str = MISSING
-    mask: str = MISSING
-    mask_labels: list[int] | None = None
-    mask_optional: bool = MISSING
-    lung_mask: str = MISSING
-    lung_labels: list[int] | None = None
-    lesion_free: str = MISSING
-    nodules: str = MISSING
-    values: str = MISSING
-    table: str = MISSING
-    window: Any = MISSING
-    bits: int = MISSING
-    min_lung_share: float = MISSING
-    lung_masks: str = MISSING
-    allow_gaps: bool = MISSING
-    pseudonymise: bool = MISSING
-    key_file: str = MISSING
-    workers: int = MISSING
-    strict: bool = MISSING
-    progress: bool = MISSING
-
-
-@dataclass
-class VerifyConfig:
-    """One check of a data folder; `conf/verify.yaml`."""
-
-    folder: str | None = None
-    seed: int = MISSING
-    all: bool = MISSING
-    progress: bool = MISSING
-    data: dict[str, Any] = MISSING
-    paths: PathsConfig = field(default_factory=PathsConfig)
-
-
 def register() -> None:
     """Make the schemas known to Hydra, and two resolvers: for `resume` in place of a new run folder, for run names."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     store.store(name="external_schema", node=ExternalConfig)
-    store.store(name="evaluate_schema", node=EvaluateConfig)
-    store.store(name="predict_schema", node=PredictConfig)
-    store.store(name="compare_schema", node=CompareConfig)
-    store.store(name="transplant_schema", node=TransplantConfig)
-    store.store(name="tables_schema", node=TablesConfig)
-    store.store(name="prepare_schema", node=PrepareConfig)
-    store.store(name="verify_schema", node=VerifyConfig)
+    store.store(name="evaluate_schema", node=schemas.EvaluateConfig)
+    store.store(name="predict_schema", node=schemas.PredictConfig)
+    store.store(name="compare_schema", node=schemas.CompareConfig)
+    store.store(name="transplant_schema", node=schemas.TransplantConfig)
+    store.store(name="tables_schema", node=schemas.TablesConfig)
+    store.store(name="prepare_schema", node=schemas.PrepareConfig)
+    store.store(name="verify_schema", node=schemas.VerifyConfig)
     OmegaConf.register_new_resolver("first_set", lambda *values: next(v for v in values if v), replace=True)
     OmegaConf.register_new_resolver("basename", lambda path: Path(path).name, replace=True)
 

@@ -14,7 +14,7 @@ from pytorch_lightning.utilities import move_data_to_device
 from tqdm import tqdm
 
 from anomask.build import build_data, open_stage
-from anomask.config import CONF_FOLDER, EvaluateConfig, register
+from anomask.config import CONF_FOLDER, register
 from anomask.data.datamodule import SliceDataModule
 from anomask.data.verification import verify_folder
 from anomask.entry import current_commit, user_errors
@@ -29,6 +29,7 @@ from anomask.report.page import Picture, to_pixels
 from anomask.report.record import Evaluation, ScoredSlice, build_record
 from anomask.report.verification import in_short
 from anomask.runs import Run, find_run
+from anomask.schemas import EvaluateConfig
 from anomask.scoring.colour import grey, heat, outline, overlay, paint
 from anomask.stages.baseline import BaselineStage
 from anomask.stages.detector import DetectorStage

@@ -14,7 +14,7 @@ from pytorch_lightning.utilities import move_data_to_device
 from tqdm import tqdm
 
 from anomask.build import open_stage
-from anomask.config import CONF_FOLDER, PredictConfig, register
+from anomask.config import CONF_FOLDER, register
 from anomask.data.inputs import Case, find_inputs, input_batch, read_cases
 from anomask.data.slices import to_source
 from anomask.data.window import window_of
@@ -23,6 +23,7 @@ from anomask.errors import ConfigError, DataError, RunError
 from anomask.files import whole_folder
 from anomask.report.prediction import MAPS, MARKER, Decision, PredictionWriter
 from anomask.runs import Run, find_run
+from anomask.schemas import PredictConfig
 from anomask.stages.detector import DetectorStage
 
 log = logging.getLogger(__name__)

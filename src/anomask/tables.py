@@ -7,13 +7,14 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from anomask.config import CONF_FOLDER, TablesConfig, register
+from anomask.config import CONF_FOLDER, register
 from anomask.entry import user_errors
 from anomask.errors import ConfigError
 from anomask.files import write_text
 from anomask.report.columns import COLUMNS
 from anomask.report.paper_table import read_rows
 from anomask.report.table_formats import as_csv, footnote, latex, markdown
+from anomask.schemas import TablesConfig
 
 log = logging.getLogger(__name__)
 register()

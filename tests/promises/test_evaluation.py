@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from anomask.compare import compare
-from anomask.config import CompareConfig
 from anomask.errors import ConfigError, DataError, RunError
 from anomask.runs import Run
+from anomask.schemas import CompareConfig
 from tests.conftest import evaluated, fit, save, toy_slice
 
 COMPARE = CompareConfig(first="", second="", runs="runs", bootstrap=50, seed=0)

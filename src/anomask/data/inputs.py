@@ -12,7 +12,7 @@ import torch
 
 from anomask.data.images import SUFFIXES, is_image, read_grey
 from anomask.data.lungs import estimate_lungs
-from anomask.data.manifest import MASK_FOLDERS, natural_key
+from anomask.data.records import MASK_FOLDERS, natural_key
 from anomask.data.slices import to_input
 from anomask.data.volumes import Volume, VolumeSource, group_volumes, read_volume
 from anomask.data.walk import OnFault, files_below
