@@ -18,7 +18,7 @@ def foreign(n_changes=3):
 def draem(opacity=(0.1, 1.0), size=SIZE):
     torch.manual_seed(0)
     segmenter = Segmenter([8, 8, 16, 16, 16], "batch", 2.0, 21, size)
-    return DRAEM(PerlinMasks(8, 0.3, 90, 0.8), foreign(), opacity, [8, 16, 16], 1.0, segmenter)
+    return DRAEM(PerlinMasks(3, 0.3, 90, 0.8), foreign(), opacity, [8, 16, 16], 1.0, segmenter)
 
 
 @pytest.fixture(scope="module")

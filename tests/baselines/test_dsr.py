@@ -57,7 +57,7 @@ def grey_codebook():
 def dsr(vqvae, strength=(0.2, 1.0), channels=(16, 32)):
     torch.manual_seed(0)
     segmenter = Segmenter([8, 8, 16, 16, 16], "instance", 2.0, 21, SIZE)
-    return DSR(vqvae, PerlinMasks(4, 0.3, 90, 0.5), strength, 0.05, list(channels), 10.0, segmenter)
+    return DSR(vqvae, PerlinMasks(2, 0.3, 90, 0.5), strength, 0.05, list(channels), 10.0, segmenter)
 
 
 @pytest.fixture(scope="module")

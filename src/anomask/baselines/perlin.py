@@ -43,20 +43,20 @@ class PerlinMasks:
     """Draws anomaly masks: thresholded, rotated Perlin noise for a share of the slices, none for the others.
 
     Args:
-        finest: a power of 2; the lattice has 1, 2, 4 ... this many cells down, and independently across.
+        finest_power: the lattice has 2^0, 2^1 ... or 2^finest_power cells down, and independently across.
         threshold: noise above it is masked.
         rotation: the lattice is turned by up to this many degrees either way.
         chance: that a slice gets a mask.
     """
 
-    def __init__(self, finest: int, threshold: float, rotation: float, chance: float) -> None:
-        self.exponents = round(math.log2(finest)) + 1
+    def __init__(self, finest_power: int, threshold: float, rotation: float, chance: float) -> None:
+        self.finest_power = finest_power
         self.threshold, self.rotation, self.chance = threshold, rotation, chance
 
     def __call__(self, image: Tensor, generator: torch.Generator) -> Tensor:
         """Return masks [B, 1, S, S] bool for slices [B, 1, S, S]."""
         batch = len(image)
-        cells = 2 ** torch.randint(self.exponents, (batch, 2), generator=generator)
+        cells = 2 ** torch.randint(self.finest_power + 1, (batch, 2), generator=generator)
         angle = math.radians(self.rotation) * (2 * torch.rand(batch, generator=generator) - 1)
         chosen = torch.rand(batch, generator=generator) < self.chance
         noise = perlin_noise(image.shape[-1], cells, angle, generator)
