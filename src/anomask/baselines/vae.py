@@ -12,8 +12,8 @@ class VAE(Reconstruction):
     """Variational auto-encoder on whole slices; the reconstruction is decoded from the posterior's mean.
 
     As in the authors' code: four halvings, the reduction to `bottleneck` channels, a dense Gaussian code, absolute
-    error summed over pixels plus KL divergence. Differences: MONAI's layers (3 x 3 kernels, PReLU, a sigmoid at the end, no
-    dropout), a weight of the KL divergence, and a smoothed residual as the only post-processing.
+    error summed over pixels plus KL divergence. Differences: MONAI's layers (3 x 3 kernels, PReLU, a sigmoid at the
+    end, no dropout), a weight of the KL divergence, and a smoothed residual as the only post-processing.
 
     Args:
         size: S, side of the slices in pixels.
