@@ -11,10 +11,9 @@ from anomask.baselines.reconstruction import Reconstruction
 class VAE(Reconstruction):
     """Variational auto-encoder on whole slices; the reconstruction is decoded from the posterior's mean.
 
-    As published: the four halvings, the reduction to `bottleneck` channels, the dense Gaussian code, L1 loss summed
-    over pixels plus KL divergence. Differences: MONAI's layers (PReLU, a sigmoid at the end, no dropout), the weight of
-    the KL divergence may be set, the residual is smoothed with a Gaussian, and neither a brain mask nor the removal of
-    small regions follows.
+    As in the authors' code: four halvings, the reduction to `bottleneck` channels, a dense Gaussian code, absolute
+    error summed over pixels plus KL divergence. Differences: MONAI's layers (3 x 3 kernels, PReLU, a sigmoid at the
+    end, no dropout), a weight of the KL divergence, and a smoothed residual as the only post-processing.
 
     Args:
         size: S, side of the slices in pixels.
