@@ -25,7 +25,7 @@ RECORD = results/$(DATA)/%/seed$(SEED)/record.json
 CODEBOOK := $(RUNS)/$(DATA)_codebook_seed$(SEED)/latest
 
 table1 table3: table%: $(METHODS:%=$(RECORD)) ## detection and localisation of every method, from records; makes missing ones
-	$(RUN) -m anomask.tables table=t$* records=results/$(DATA)
+	$(RUN) -m anomask.tables paper_table=t$* records=results/$(DATA)
 
 $(RECORD): | $(VENV)/installed $(CODEBOOK)
 	$(RUN) -m anomask.train experiment=$(EXPERIMENT) data=$(DATA) seed=$(SEED)

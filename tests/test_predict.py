@@ -23,10 +23,9 @@ from anomask.runs import Run
 from anomask.schemas import PredictConfig
 from anomask.train import train
 from anomask.types import Detection
-from tests.conftest import TINY, save, settings_of, toy_slice
+from tests.conftest import TINY, evaluated, run_of, save, settings_of, toy_slice
 from tests.prepare.made import BIRTH, ID, NAME, chest, write_series
 from tests.promises.test_entries import call
-from tests.stages.test_pipeline import evaluated, run_of
 
 LUNG = (-1350.0, 150.0)
 

@@ -85,7 +85,7 @@ class TransplantConfig:
 
 @dataclass
 class TableConfig:
-    """What a table shows; `conf/table`."""
+    """What a table shows; `conf/paper_table`."""
 
     number: int = MISSING
     title: str = MISSING
@@ -97,7 +97,7 @@ class TableConfig:
 class TablesConfig:
     """One table; `conf/tables.yaml`."""
 
-    table: TableConfig = field(default_factory=TableConfig)
+    paper_table: TableConfig = field(default_factory=TableConfig)
     records: str = MISSING
     methods: list[str] = MISSING
     output: str = MISSING

@@ -33,14 +33,14 @@ def build(config: TablesConfig) -> Path:
         ConfigError: an unknown column.
         RunError: records that are missing or damaged.
     """
-    names = list(config.table.columns)
+    names = list(config.paper_table.columns)
     unknown = [name for name in names if name not in COLUMNS]
     if unknown:
         raise ConfigError(f"table column {', '.join(unknown)} is unknown; use some of {', '.join(COLUMNS)}.")
     folder = Path(config.records)
-    rows = read_rows(folder, list(config.table.rows))
-    title = f"Table {config.table.number}. {config.table.title}: {folder.name}"
-    about, stem = footnote(rows), f"table{config.table.number}"
+    rows = read_rows(folder, list(config.paper_table.rows))
+    title = f"Table {config.paper_table.number}. {config.paper_table.title}: {folder.name}"
+    about, stem = footnote(rows), f"table{config.paper_table.number}"
     text = markdown(title, rows, names, about)
     folder = Path(config.output)
     write_text(folder / f"{stem}.tex", latex(title, rows, names, about))

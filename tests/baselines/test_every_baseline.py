@@ -8,8 +8,7 @@ import torch
 
 from anomask.build import build_data, open_stage
 from anomask.config import CONF_FOLDER
-from tests.conftest import TINY_BASELINES
-from tests.stages.test_pipeline import evaluated, fit
+from tests.conftest import TINY, TINY_BASELINES, evaluated, fit, settings_of
 
 NAMES = sorted(path.stem for path in (CONF_FOLDER / "baseline").glob("*.yaml"))
 
@@ -21,8 +20,6 @@ def test_every_method_has_an_experiment():
 
 @pytest.fixture(scope="module")
 def codebook(tmp_path_factory, toy_folder):
-    from tests.conftest import TINY, settings_of
-
     folder = tmp_path_factory.mktemp("codebook")
     return fit(
         settings_of(*TINY, "stage=codebook", f"data.folder={toy_folder}", f"run={folder}", "trainer.max_steps=2")

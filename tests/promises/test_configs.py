@@ -11,7 +11,7 @@ from anomask.config import CONF_FOLDER
 from tests.conftest import settings_of
 
 ENTRIES = ("train", "evaluate", "compare", "tables", "transplant", "prepare", "predict", "verify", "external")
-ELSEWHERE = ("ablation", "table", "recipe", "anomalib")  # test_ablations.py, test_tables.py, test_recipes.py
+ELSEWHERE = ("ablation", "paper_table", "recipe", "anomalib")  # test_ablations.py, test_tables.py, test_recipes.py
 EXPERIMENTS = sorted(path.stem for path in (CONF_FOLDER / "experiment").glob("*.yaml"))
 GROUPS = sorted(
     (str(path.parent.relative_to(CONF_FOLDER)), path.stem)

@@ -94,14 +94,14 @@ def test_damaged_and_old_records_are_errors(tmp_path):
 
 def test_an_unknown_column_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match="table column auroq is unknown; use some of auroc"):
-        build(settings(tmp_path, "table.columns=[auroq]"))
+        build(settings(tmp_path, "paper_table.columns=[auroq]"))
 
 
-@pytest.mark.parametrize("table", sorted(path.stem for path in (CONF_FOLDER / "table").glob("*.yaml")))
+@pytest.mark.parametrize("table", sorted(path.stem for path in (CONF_FOLDER / "paper_table").glob("*.yaml")))
 def test_every_table_names_known_columns_and_methods_that_have_experiments(table):
     with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
-        config = compose("tables", [f"table={table}", "records=results/toy"])
-    assert set(config.table.columns) <= COLUMNS.keys()
+        config = compose("tables", [f"paper_table={table}", "records=results/toy"])
+    assert set(config.paper_table.columns) <= COLUMNS.keys()
     experiments = {path.stem for path in (CONF_FOLDER / "experiment").glob("*.yaml")}
-    named = {row: row.replace("anomask", "detector") for row in config.table.rows}
+    named = {row: row.replace("anomask", "detector") for row in config.paper_table.rows}
     assert all(experiments & {f"baseline_{row}", other} for row, other in named.items())
