@@ -196,7 +196,7 @@ def about(config: PredictConfig, run: Run, predictor: Predictor, window: tuple[f
 def main(config: DictConfig) -> None:
     """Compose the settings from conf/predict.yaml and the command line, and predict."""
     with user_errors():
-        folder, faults = predict(config, find_run(config.run, config.runs, "detector"))
+        folder, faults = predict(config, find_run(config.run, config.runs, "detector", "baseline"))
         log.info("results: %s (look at index.html)", folder)
     if faults:
         log.error("%d slices or volumes could not be used, see above; the others were predicted.", len(faults))
