@@ -52,14 +52,18 @@ class BaselineStage(pl.LightningModule):
         self.normal_pixels.reset()
 
     def validation_step(self, batch: SliceBatch, batch_idx: int) -> None:
-        """Score validation normals; a method that learns also logs its loss, on draws that never change."""
+        """During training, log the method's loss on draws that never change; afterwards, score validation normals.
+
+        Some methods detect slowly, and until training is over nobody asks for these scores.
+        """
+        if self.trainer.state.fn == "fit":
+            loss = self.method.loss(batch.image, step_generator(self.seed, batch_idx))
+            self.log("val/loss", loss, batch_size=len(batch.image), prog_bar=True, sync_dist=True)
+            return
         detection = self.detect(batch)
         self.normal_scores.append(detection.score)
         counted = self.scorer.counted(batch.lung_mask)
         self.normal_pixels.update(detection.anomaly_map, torch.zeros_like(batch.mask), counted)
-        if self.method.learns:
-            loss = self.method.loss(batch.image, step_generator(self.seed, batch_idx))
-            self.log("val/loss", loss, batch_size=len(batch.image), prog_bar=True, sync_dist=True)
 
     @torch.no_grad()
     def fit_normals(self, normals: Iterable[Tensor]) -> None:
