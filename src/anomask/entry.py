@@ -27,7 +27,7 @@ def user_errors() -> Iterator[None]:
         log.error("%s: %s", type(cause).__name__, cause)
         sys.exit(1)
     except OSError as error:
-        log.error("%s: %s. Free space or choose another folder (paths.runs).", type(error).__name__, error)
+        log.error("%s: %s. Free space, or choose another folder.", type(error).__name__, error)
         sys.exit(1)
 
 

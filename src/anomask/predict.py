@@ -1,6 +1,5 @@
 """Predict new slices or volumes with a trained detector: scores, maps, lesion candidates and a page to look at."""
 
-import json
 import logging
 import sys
 from pathlib import Path
@@ -147,15 +146,15 @@ def choose_window(given: Any, run: Run) -> tuple[float, float]:
     Raises:
         ConfigError: another window than the run's is asked for.
     """
-    file = run.folder / "fingerprint.json"
-    known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    prepared = ((known.get("preparation") or {}).get("common") or {}).get("window")  # null where someone else made them
+    prepared = (((run.read_fingerprint() or {}).get("preparation") or {}).get("common") or {}).get(
+        "window"
+    )  # null where someone else made them
     if prepared is None:
         return window_of("lung" if given is None else given)
     if given is not None and window_of(given) != window_of(prepared):
         raise ConfigError(
-            f"window is {given}; the run was trained on slices of the window {prepared} ({file}). Leave window out: a "
-            "detector sees another window as anomalous everywhere."
+            f"window is {given}; the run was trained on slices of the window {prepared} ({run.fingerprint_file}). Leave "
+            "window out: a detector sees another window as anomalous everywhere."
         )
     return window_of(prepared)
 

@@ -1,10 +1,12 @@
 """README's path for a hospital's own data: prepare, verify, train both stages, predict, page; three kinds of input."""
 
 import csv
+import json
 
 import nibabel as nib
 import numpy as np
 import pytest
+from pydicom.data import get_testdata_file
 
 from tests.conftest import TINY
 from tests.prepare.made import ID, NAME, write_image, write_nifti, write_series
@@ -62,7 +64,8 @@ def test_from_an_export_to_the_page(kind, tmp_path, monkeypatch, capfd):
 
     output = tmp_path / "ours"
     patient = ["patient='(case\\d+)'"] if kind == "png" else []
-    common = [f"output={output}", f"key_file={tmp_path}/key", "workers=1", *patient]
+    window = [] if kind == "png" else ["window=wide"]
+    common = [*window, f"output={output}", f"key_file={tmp_path}/key", "workers=1", *patient]
     run("prepare", f"input={tmp_path}/normals", *common)
     run("prepare", f"input={tmp_path}/sick", "split=test", "disease=covid19", *common)
     run("verify", f"folder={output}")
@@ -72,6 +75,8 @@ def test_from_an_export_to_the_page(kind, tmp_path, monkeypatch, capfd):
     run("predict", "run=ours", f"input={tmp_path}/sick", "progress=false")
     (folder,) = (tmp_path / "runs/ours/latest/predictions").iterdir()
     assert (folder / "index.html").is_file()
+    known = json.loads((folder / "prediction.json").read_text())["window_hu"]
+    assert known == ([-1350, 150] if kind == "png" else [-1000, 1000])  # that of the training slices
     with (folder / "scores.csv").open(newline="") as stream:
         assert len(list(csv.DictReader(stream))) == 10
     maps = sorted((folder / "maps").rglob("*.nii.gz"))
@@ -80,5 +85,8 @@ def test_from_an_export_to_the_page(kind, tmp_path, monkeypatch, capfd):
             source, ours = nib.load(tmp_path / f"sick/case{seed}.nii.gz"), nib.load(path)
             assert source.shape == ours.shape and np.allclose(source.affine, ours.affine, atol=1e-4)
     assert len(maps) == (0 if kind == "png" else 2)
+    if kind == "dicom":  # a series that others made: one slice of an abdomen
+        run("predict", "run=ours", f"input={get_testdata_file('CT_small.dcm')}", f"output={tmp_path}/other")
+        assert (tmp_path / "other/index.html").is_file() and "lung" in capfd.readouterr().out
     written = b"".join(path.read_bytes() for path in output.rglob("*") if path.is_file())
     assert NAME.encode() not in written and ID.encode() not in written
