@@ -146,15 +146,14 @@ def choose_window(given: Any, run: Run) -> tuple[float, float]:
     Raises:
         ConfigError: another window than the run's is asked for.
     """
-    prepared = (((run.read_fingerprint() or {}).get("preparation") or {}).get("common") or {}).get(
-        "window"
-    )  # null where someone else made them
+    preparation = (run.read_fingerprint() or {}).get("preparation") or {}  # null where someone else made the slices
+    prepared = (preparation.get("common") or {}).get("window")
     if prepared is None:
         return window_of("lung" if given is None else given)
     if given is not None and window_of(given) != window_of(prepared):
         raise ConfigError(
-            f"window is {given}; the run was trained on slices of the window {prepared} ({run.fingerprint_file}). Leave "
-            "window out: a detector sees another window as anomalous everywhere."
+            f"window is {given}; the run was trained on slices of the window {prepared} ({run.fingerprint_file}). "
+            "Leave window out: a detector sees another window as anomalous everywhere."
         )
     return window_of(prepared)
 
