@@ -26,9 +26,5 @@ def test_group_choices_and_make_targets_exist():
     for group, name in re.findall(r"\b(experiment|device|logger|data|stage)=(\w+)", README):
         assert (CONF_FOLDER / group / f"{name}.yaml").is_file(), (group, name)
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"\bmake ([a-z-]+)(?![a-z/-])", README):
-        assert f"\n{target}:" in makefile, target
-    for name in re.findall(r"\bmake results/(\w+)\.json", README):
-        assert {f"{name}_{stage}" for stage in ("codebook", "detector")} <= {
-            path.stem for path in (CONF_FOLDER / "experiment").glob("*.yaml")
-        }
+    for target in re.findall(r"\bmake ([a-z0-9-]+)(?![a-z0-9/-])", README):
+        assert re.search(rf"^([a-z0-9-]+ )*{target}( [a-z0-9-]+)*:", makefile, re.MULTILINE), target
