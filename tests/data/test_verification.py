@@ -5,6 +5,7 @@ import os
 import shutil
 import struct
 import zlib
+from pathlib import Path
 
 import imagehash
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 from scipy.stats import wasserstein_distance
 
-from anomask.data.checks.greys import window_shifts
+from anomask.data.checks.greys import inverted, window_shifts
 from anomask.data.checks.names import edit_distance
 from anomask.data.checks.near_copies import close_pairs, near_copies, perceptual_hashes
 from anomask.data.datamodule import SliceDataModule
@@ -436,3 +437,16 @@ def test_the_real_sets_pass_and_a_slice_of_theirs_that_is_inverted_does_not(name
     path = next((tmp_path / "train/normal").glob("*.png"))
     save(255 - pixels(path), path)
     assert [one.kind for one in verified(tmp_path, how).findings] == ["inverted"]
+
+
+def test_an_odd_slice_of_a_small_set_is_doubtful_and_does_not_stop_a_training():
+    rows, columns = np.mgrid[:32, :32]
+    half = np.where(columns < 16, 40, 200).astype(np.uint8)  # typical slices: dark left half, bright right half
+    rng = np.random.default_rng(0)
+    typical = [(half + rng.integers(0, 20, half.shape)).astype(np.uint8) for _ in range(8)]
+    stripes = np.where(rows % 4 < 2, 60, 160) - np.where(columns < 16, 0, 40)  # a little darker on the right
+    thumbnails = np.stack([*typical, stripes.astype(np.uint8), 255 - typical[0]])
+    records = [SliceRecord(Path(f"{row}.png"), f"{row}.png", "train", "normal") for row in range(len(thumbnails))]
+    found = {finding.files[0]: finding for finding in inverted(records, thumbnails)}
+    assert {name: one.severity for name, one in found.items()} == {"8.png": "warning", "9.png": "error"}
+    assert "may have black and white exchanged" in found["8.png"].message

@@ -34,7 +34,7 @@ from anomask.files import write_json
 
 log = logging.getLogger(__name__)
 
-VERSION = 1  # raise it when a check changes: what was found before is then looked for again
+VERSION = 2  # raise it when a check changes: what was found before is then looked for again
 
 
 @dataclass(frozen=True)
