@@ -58,6 +58,17 @@ def test_a_worked_case_in_millimetres():
     assert find_candidates(values[1], 0.4, 1, (0.5, 2.0))[0][0].unit == "mm2"
 
 
+def test_the_area_is_that_of_the_largest_section():
+    values = np.zeros((4, 5, 5), np.float32)
+    values[0, 1, 1], values[1, 0:2, 1:4], values[2, 1, 1:3] = 0.5, 0.6, 0.7  # 1, 6 and 2 pixels of one region
+    values[3, 4, 4] = 0.9
+    one, region = find_candidates(values, 0.4, 1, (3.0, 0.5, 2.0))[0]
+    assert (one.n_pixels, one.area_mm2) == (1, 1.0) and (region.n_pixels, region.area_mm2) == (9, 6.0)
+    assert find_candidates(values, 0.4, 1)[0][1].area_mm2 is None
+    (flat,) = find_candidates(values[1], 0.4, 1, (0.5, 2.0))[0]
+    assert flat.area_mm2 == flat.size == 6.0
+
+
 def test_a_value_at_the_threshold_is_not_above_it_and_a_flat_map_has_none():
     found, labels = find_candidates(np.full((4, 4), 0.3), 0.3, 1)
     assert found == [] and not labels.any()

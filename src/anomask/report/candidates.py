@@ -20,6 +20,7 @@ class Candidate:
     n_pixels: int
     size: float  # in `unit`
     unit: str  # 'mm3', 'mm2', or 'px' where the spacing is not known
+    area_mm2: float | None  # in the slice where it is largest; None where the spacing is not known
     peak_mm: tuple[float, ...] | None = None  # towards the patient's right, anterior, head; volumes alone
     centroid_mm: tuple[float, ...] | None = None
 
@@ -56,6 +57,8 @@ def find_candidates(
     highest = falling[np.searchsorted(number[falling], kept)]
     sums = [np.bincount(number, along, n_found + 1)[kept] for along in places]
     area, unit = (1.0, "px") if spacing_mm is None else (float(np.prod(spacing_mm)), f"mm{anomaly_map.ndim}")
+    sections = sizes if anomaly_map.ndim == 2 else _largest_sections(number, places[0], n_found)
+    pixel_mm2 = None if spacing_mm is None else float(np.prod(spacing_mm[-2:]))
     order = np.argsort(-values[highest], kind="stable")
     rank = np.zeros(n_found + 1, labels.dtype)
     rank[kept[order]] = np.arange(1, len(kept) + 1)
@@ -68,8 +71,18 @@ def find_candidates(
         box = tuple((part.start, part.stop - 1) for part in boxes[region - 1])
         in_mm = (_to_mm(affine, peak_at), _to_mm(affine, centroid))
         peak = float(values[highest[row]])
-        candidates.append(Candidate(peak, peak_at, centroid, box, n_pixels, area * n_pixels, unit, *in_mm))
+        section = None if pixel_mm2 is None else pixel_mm2 * int(sections[region])
+        candidates.append(Candidate(peak, peak_at, centroid, box, n_pixels, area * n_pixels, unit, section, *in_mm))
     return candidates, labels
+
+
+def _largest_sections(number: np.ndarray, slices: np.ndarray, n_found: int) -> np.ndarray:
+    """Return the pixels of each region in the slice where it has most, [n_found + 1], from the pixels' own [n]."""
+    depth = int(slices.max(initial=0)) + 1
+    key, counts = np.unique(number.astype(np.int64) * depth + slices, return_counts=True)
+    largest = np.zeros(n_found + 1, int)
+    np.maximum.at(largest, key // depth, counts)
+    return largest
 
 
 def boxes_on_slice(labels: np.ndarray) -> dict[int, tuple[tuple[int, int], ...]]:

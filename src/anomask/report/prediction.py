@@ -153,7 +153,7 @@ def as_png(name: Path) -> Path:
     return name if name.suffix.lower() == ".png" else name.with_name(f"{name.name}.png")
 
 
-NOWHERE = Candidate(0, (0, 0), (0, 0), ((0, 0), (0, 0)), 0, 0, "")  # its row names the columns of an empty table
+NOWHERE = Candidate(0, (0, 0), (0, 0), ((0, 0), (0, 0)), 0, 0, "", None)  # its row names the columns of an empty table
 
 
 def candidate_row(rank: int, file: str, series: str, one: Candidate) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def candidate_row(rank: int, file: str, series: str, one: Candidate) -> dict[str
     box = one.box if len(one.box) == 3 else ((None, None), *one.box)
     for axis, (first, last) in zip(("slice", "row", "column"), box, strict=True):
         row |= {f"first_{axis}": first, f"last_{axis}": last}
-    row |= {"pixels": one.n_pixels, "size": one.size, "unit": one.unit}
+    row |= {"pixels": one.n_pixels, "size": one.size, "unit": one.unit, "area_mm2": one.area_mm2}
     for name, place in zip(PLACES, (one.peak_mm, one.centroid_mm), strict=True):
         row |= {f"{name}_{axis}_mm": value for axis, value in zip("xyz", place or (None,) * 3, strict=True)}
     return row
