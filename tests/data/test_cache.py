@@ -90,7 +90,7 @@ def same_batches(plain, disk):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_batches_with_augmentation_equal_those_of_plain_loading(folder, workers):
+def test_batches_augmented_or_of_a_worker_process_equal_those_of_plain_loading(folder, workers):
     from monai.transforms import RandCoarseDropoutd, RandGaussianNoised
 
     def augment():  # the first one works in place
