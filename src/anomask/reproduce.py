@@ -45,9 +45,9 @@ class Job(NamedTuple):
 def missing_jobs(config: ReproduceConfig) -> Iterator[Job]:
     """Yield a job for every record of the table that is not there, seed by seed."""
     for seed in range(config.seeds):
-        common = [f"data={config.data}", f"seed={seed}"]
+        common = [f"data={config.dataset}", f"seed={seed}"]
         for key, row in config.paper_table.rows.items():
-            record = Path(config.results) / config.data / key / f"seed{seed}" / "record.json"
+            record = Path(config.results) / config.dataset / key / f"seed{seed}" / "record.json"
             if not record.is_file():
                 overrides = [*shlex.split(row.run), *common]
                 settings = plain(compose("train", [*overrides, *launch_settings(config)]))
@@ -152,7 +152,10 @@ def main(config: DictConfig) -> None:
     with user_errors():
         made = reproduce(config)
         log.info(
-            "%d records made. Build the table: make table%d DATA=%s", len(made), config.paper_table.number, config.data
+            "%d records made. Build the table: make table%d DATA=%s",
+            len(made),
+            config.paper_table.number,
+            config.dataset,
         )
 
 

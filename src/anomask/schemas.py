@@ -121,7 +121,7 @@ class ReproduceConfig:
 
     paper_table: TableConfig = field(default_factory=TableConfig)
     methods: dict[str, RowConfig] = MISSING
-    data: str = MISSING
+    dataset: str = MISSING
     seeds: int = MISSING
     results: str = MISSING
     sweep: str = MISSING

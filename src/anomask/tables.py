@@ -13,7 +13,7 @@ from anomask.errors import ConfigError
 from anomask.files import write_text
 from anomask.report.columns import choose
 from anomask.report.paper_table import Resampling, cells, read_rows
-from anomask.report.table_formats import Filled, as_csv, footnote, latex, markdown
+from anomask.report.table_formats import Filled, as_csv, footnote, latex, markdown, without_empty
 from anomask.schemas import TablesConfig
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def build(config: TablesConfig) -> Path:
     against = next(row for row in rows if row.key == wanted.against)
     figures = cells(rows, list(columns.values()), Resampling(against, config.bootstrap, config.seed))
     title = f"Table {wanted.number}. {wanted.title}: {folder.name}"
-    filled = Filled(title, columns, rows, figures, footnote(rows, against))
+    filled = without_empty(Filled(title, columns, rows, figures, footnote(rows, against)))
     text, file = markdown(filled), Path(config.output) / f"table{wanted.number}.md"
     write_text(file.with_suffix(".tex"), latex(filled))
     write_text(file.with_suffix(".csv"), as_csv(filled))

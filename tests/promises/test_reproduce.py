@@ -24,7 +24,7 @@ def conf():
 
 
 def test_what_is_missing_is_each_row_and_seed_without_a_record(conf, tmp_path):
-    config = conf("reproduce", ["paper_table=t4", "data=covidseg256", "seeds=2", f"results={tmp_path}"])
+    config = conf("reproduce", ["paper_table=t4", "dataset=covidseg256", "seeds=2", f"results={tmp_path}"])
     jobs = list(missing_jobs(config))
     assert len(jobs) == 14
     for job in jobs[:6]:
@@ -64,7 +64,7 @@ def test_a_run_without_evaluation_is_not_kept(conf, tmp_path):
 def test_a_table_is_reproduced_in_one_go_and_only_once(conf, tmp_path, toy_folder, monkeypatch):
     launch = [*TINY, f"data.folder={toy_folder}", f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache"]
     launch = [part for part in launch if part != "data=folder"]
-    given = ["data=folder", f"results={tmp_path}/results", f"paths.runs={tmp_path}/runs", "paper_table=t1"]
+    given = ["dataset=folder", f"results={tmp_path}/results", f"paths.runs={tmp_path}/runs", "paper_table=t1"]
     config = conf("reproduce", given)
     rows = {
         "ae": "experiment=baseline_ae baseline.channels=[8,16] baseline.bottleneck=4",

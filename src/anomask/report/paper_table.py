@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from typing import NamedTuple
 
 from anomask.errors import RunError
-from anomask.report.columns import Column, Record
+from anomask.report.columns import Column, Record, image, pixel
 from anomask.report.paired import auroc_difference, pixel_difference
 
 NEEDED = {"method", "image", "pixel", "cost", "bootstrap", "commit"}
@@ -116,7 +116,11 @@ def _difference(row: Row, figure: str, region: str, resampling: Resampling) -> C
     sides = [[one.folder / f"seed{seed}" for seed in seeds] for one in (row, resampling.against)]
     again = (resampling.n, resampling.seed)
     found = pixel_difference(*sides, region, figure, *again) if region else auroc_difference(*sides, *again)
-    return Cell(None) if found is None else Cell(found.mean, None, found.low, found.high, p=found.p)
+    if found is None:
+        return Cell(None)
+    read = pixel(figure, region) if region else image(figure)  # the records' own: resampled histograms are coarser
+    means = [fmean(read(one.records[seed]) for seed in seeds) for one in (row, resampling.against)]
+    return Cell(means[0] - means[1], None, found.low, found.high, p=found.p)
 
 
 def _embolden(found: list[list[Cell]], index: int) -> None:

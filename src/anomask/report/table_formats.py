@@ -20,6 +20,14 @@ class Filled(NamedTuple):
     about: str  # a note below the table
 
 
+def without_empty(filled: Filled) -> Filled:
+    """Leave out the columns that the data set has no figures for, such as those of lung masks."""
+    kept = [index for index in range(len(filled.columns)) if any(row[index].mean is not None for row in filled.cells)]
+    columns = list(filled.columns.items())
+    cells = [[row[index] for index in kept] for row in filled.cells]
+    return filled._replace(columns=dict(columns[index] for index in kept), cells=cells)
+
+
 def markdown(filled: Filled) -> str:
     """Return the table as Markdown."""
     return f"# {filled.title}\n\n{table(_header(filled), _lines(filled, '**{}**', '±'))}\n\n{filled.about}\n"
