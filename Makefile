@@ -36,7 +36,7 @@ $(TABLES): table%: $(VENV)/installed
 	$(RUN) -m anomask.tables paper_table=t$* records=results/$(DATA)
 
 reproduce: $(VENV)/installed ## train and evaluate what a table lacks: make reproduce TABLE=4 DATA=lungwin256 SEEDS=3
-	$(RUN) -m anomask.reproduce paper_table=t$(TABLE) dataset=$(DATA) seeds=$(SEEDS) launch="$(LAUNCH)"
+	$(RUN) -m anomask.reproduce paper_table=t$(TABLE) dataset=$(DATA) seeds=$(SEEDS) "launch='$(LAUNCH)'"
 
 benchmark: $(VENV)/installed ## time of the synthesiser, the metrics, the checks of a data folder and the decoded cache
 	$(RUN) benchmarks/synthesiser.py
