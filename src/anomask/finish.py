@@ -42,6 +42,7 @@ def fit_normals(stage: BaselineStage, data: pl.LightningDataModule, trainer: pl.
     if trainer.is_global_zero:
         state = {name: value.cpu() for name, value in stage.state_dict().items()}
         run.write_checkpoint("best", {"settings": stage.settings, "state_dict": state})
+    trainer.strategy.barrier()  # nobody reads what is not written
 
 
 def write_threshold(
@@ -51,10 +52,10 @@ def write_threshold(
     stage.load_state_dict(run.load_checkpoint("best")["state_dict"])
     trainer.validate(stage, datamodule=data, verbose=False)
     if trainer.is_global_zero:
-        scores, counts = torch.cat(stage.normal_scores).tolist(), stage.normal_pixels.negatives
-        scoring = stage.settings["scoring"]
+        scores, scoring = stage.normals.scores.tolist(), stage.settings["scoring"]
         run.write_normal_scores(scores)
-        run.write_threshold(thresholds(scores, scoring["specificity"], counts, scoring["pixel_specificity"]))
+        pixels = stage.normals.pixels
+        run.write_threshold(thresholds(scores, scoring["specificity"], pixels, scoring["pixel_specificity"]))
 
 
 def cost(

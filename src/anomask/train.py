@@ -44,7 +44,7 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
     """
     quieten()
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
-    if resume:
+    if resume and rank_zero_only.rank == 0:
         run.keep_metrics()
     data, stage = _build(settings, run)
     trainer = instantiate(
@@ -60,10 +60,11 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
         stage.cache = _frozen_features(settings, stage, data, trainer)
     start = time.perf_counter()
     if not isinstance(stage, BaselineStage) or stage.method.learns:
-        checkpoint = str(run.checkpoint_file("last")) if resume else None
+        checkpoint = str(run.resume_file()) if resume else None
         trainer.fit(stage, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.interrupted:
         raise RunError(f"training was interrupted; continue it with: python -m anomask.train resume={run.folder}")
+    run = Run(Path(trainer.strategy.broadcast(str(run.folder))))  # tasks of srun name theirs by their own clocks
     if isinstance(stage, BaselineStage):
         fit_normals(stage, data, trainer, run)
     seconds = time.perf_counter() - start
@@ -144,7 +145,7 @@ def _frozen_features(
     cache = FeatureCache(stage.features, len(data.train_set), n_tokens, folder, key)
     device = torch.device("cpu") if trainer.accelerator is None else trainer.strategy.root_device
     vqvae.to(device)
-    cache.fill(data.ordered_loader(data.train_set), device, write=folder is None or trainer.is_global_zero)
+    cache.fill(data.ordered_loader(data.train_set), device)
     return cache
 
 

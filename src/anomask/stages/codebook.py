@@ -55,7 +55,8 @@ class CodebookStage(pl.LightningModule):
                 "train/reconstruction": losses.reconstruction,
                 "train/commitment": losses.commitment,
                 "codebook/restarted_share": restarted,
-            }
+            },
+            sync_dist=True,
         )
         return require_finite(losses.total, self.global_step)
 
