@@ -142,9 +142,9 @@ def test_a_cache_cut_off_while_it_was_written_is_not_used(tiny, codebook, tmp_pa
 
     cache = FeatureCache(stage.features, len(data.train_set), 16, tmp_path, "key")
     with pytest.raises(OSError, match="disk full"):
-        cache.fill(batches(), torch.device("cpu"), write=True)
+        cache.fill(batches(), torch.device("cpu"))
     again = FeatureCache(stage.features, len(data.train_set), 16, tmp_path, "key")
-    again.fill(data.ordered_loader(data.train_set), torch.device("cpu"), write=True)
+    again.fill(data.ordered_loader(data.train_set), torch.device("cpu"))
     batch = next(iter(data.ordered_loader(data.train_set)))
     torch.testing.assert_close(again(batch).tokens, stage.features(batch).tokens)
     assert again.size_bytes == sum(array.nbytes for array in again.arrays.values())
