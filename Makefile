@@ -37,10 +37,11 @@ $(RECORD): | $(VENV)/installed
 	cp $(RUNS)/$(DATA)_$*_seed$(SEED)/latest/evaluation/$(DATA)/record.json $@.part && mv $@.part $@
 EXPERIMENT = $(or $(if $(filter anomask,$*),detector),$(if $(filter anomask_paper,$*),detector_paper),baseline_$*)
 
-benchmark: $(VENV)/installed ## time of the synthesiser, the metrics, the checks of a data folder and the decoded cache
+benchmark: $(VENV)/installed ## time of the synthesiser, metrics, data checks, decoded cache, and of training on paper
 	$(RUN) benchmarks/synthesiser.py
 	$(RUN) benchmarks/metrics.py
 	$(RUN) benchmarks/verify.py
+	$(RUN) benchmarks/scaling.py
 
 # Models of anomalib live in an environment of their own: its pins and ours cannot be met together.
 BASELINES := .venv-baselines

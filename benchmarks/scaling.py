@@ -173,7 +173,7 @@ def measure_data(read, repeats, place):
 
 
 def on_paper(facts, per_gpu, gpus, a):
-    """Return seconds of one step: computing, launching, all-reducing; nothing of the last is hidden behind the first."""
+    """Return seconds of one step: computing, launching, all-reducing, of which nothing is taken to overlap."""
     inside, nodes = min(gpus, a["node"]), -(-gpus // a["node"])
     sent = facts["gradients"] + facts["statistics"] + facts["buffers"]
     reduce = 2 * sent * ((inside - 1) / inside / a["nvlink"] + (nodes - 1) / nodes / a["network"]) / 1e9
@@ -218,17 +218,12 @@ def print_measured(stages, data):
     print_table(head, rows)
     frozen = ", ".join(f"{name} {f['frozen'] / 1e6:.2f} MB" for name, f in stages.items() if "frozen" in f)
     print(f"Frozen features a slice: {frozen}. PNG files: {data['png'] / 1e3:.0f} kB a slice ({data['slices']}).\n")
+    rates = [name for name in data[256] if name != "bytes"]
     rows = [
-        (
-            f"{size} px",
-            f"{data[size]['bytes'] / 1e3:.0f}",
-            *(f"{data[size][name]:.0f}" for name in list(data[size])[1:]),
-        )
+        (f"{size} px", f"{data[size]['bytes'] / 1e3:.0f}", *(f"{data[size][name]:.0f}" for name in rates))
         for size in (128, 256)
     ]
-    print_table(
-        ("side", "kB in the decoded cache", "decode/s", "decode and lungs/s", "read/s", "read and augment/s"), rows
-    )
+    print_table(("side", "kB in the decoded cache", *(f"{name}, slices/s" for name in rates)), rows)
 
 
 def print_paper(stages, data, a, sizes, fixed, each):
@@ -238,10 +233,7 @@ def print_paper(stages, data, a, sizes, fixed, each):
             continue
         print(f"Paper {stage}, 256 px, {epochs} epochs:\n")
         rows = []
-        for n_slices, (batch, gpus) in product(
-            sizes, [("fixed", 1), ("fixed", 8), ("each", 1), ("each", 8), ("each", 64)]
-        ):
-            per_gpu = fixed // gpus if batch == "fixed" else each
+        for n_slices, (gpus, per_gpu) in product(sizes, [(1, fixed), (8, fixed // 8), (8, each), (64, each)]):
             t = training(facts, data, epochs, n_slices, gpus, per_gpu, a)
             names = ("compute", "launch", "all-reduce", "loading", "storage", "step")
             cost = (t["steps"], f"{t['epoch'] / 60:.1f}", f"{t['hours']:.1f}", f"{t['hours'] * gpus:.0f}", t["longest"])

@@ -1,6 +1,7 @@
 """Train one stage: compose the settings, build the objects, fit, write the run folder."""
 
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import hydra
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.utilities import rank_zero_only
@@ -149,6 +151,17 @@ def _frozen_features(
     return cache
 
 
+def _refuse_a_sweep_of_processes(config: DictConfig) -> None:
+    # Without srun, Lightning starts further processes by repeating the command, which would be the whole sweep.
+    several = config.trainer.devices * config.trainer.num_nodes > 1
+    if several and HydraConfig.get().mode == RunMode.MULTIRUN and "SLURM_NTASKS" not in os.environ:
+        raise ConfigError(
+            f"a job of this sweep wants {config.trainer.devices} devices on {config.trainer.num_nodes} machines; jobs of "
+            "a sweep that SLURM does not start have one device each. Use device=gpu or device=cpu, or run the jobs "
+            "one by one."
+        )
+
+
 @hydra.main(version_base="1.3", config_path=str(CONF_FOLDER), config_name="train")
 def main(config: DictConfig) -> None:
     """Compose the settings from conf/ and the command line, and train."""
@@ -157,6 +170,7 @@ def main(config: DictConfig) -> None:
         if config.resume:
             train(run.read_settings(), run, resume=True)
             return
+        _refuse_a_sweep_of_processes(config)
         config.run = str(run.folder)
         train(plain(config), run)
 
