@@ -153,12 +153,11 @@ def _frozen_features(
 
 def _refuse_a_sweep_of_processes(config: DictConfig) -> None:
     # Without srun, Lightning starts further processes by repeating the command, which would be the whole sweep.
-    several = config.trainer.devices * config.trainer.num_nodes > 1
-    if several and HydraConfig.get().mode == RunMode.MULTIRUN and "SLURM_NTASKS" not in os.environ:
+    count = config.trainer.devices * config.trainer.num_nodes
+    if count > 1 and HydraConfig.get().mode == RunMode.MULTIRUN and "SLURM_NTASKS" not in os.environ:
         raise ConfigError(
-            f"a job of this sweep wants {config.trainer.devices} devices on {config.trainer.num_nodes} machines; jobs of "
-            "a sweep that SLURM does not start have one device each. Use device=gpu or device=cpu, or run the jobs "
-            "one by one."
+            f"a job of this sweep wants {count} processes; jobs of a sweep have one each where SLURM does not start "
+            "them. Use device=gpu or device=cpu, or run the jobs one by one."
         )
 
 
