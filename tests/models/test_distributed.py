@@ -17,7 +17,7 @@ SHARES = (slice(0, 2), slice(2, 5))  # 5 images: shares of 2 and 3
 
 
 def make(shared):
-    return Quantiser(5, 24, 0.9, restart_threshold=0.3, restart_warmup=1, depth=2, shared=shared, epsilon=1e-5)
+    return Quantiser(5, 24, 0.6, restart_threshold=0.3, restart_warmup=1, depth=2, shared=shared, epsilon=1e-5)
 
 
 def batches():

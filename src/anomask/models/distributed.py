@@ -23,6 +23,12 @@ def all_mean(tensor: Tensor) -> Tensor:
     return all_sum(tensor) / (dist.get_world_size() if is_distributed() else 1)
 
 
+def all_means(values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return named scalars averaged over all processes, without gradient: one collective for all of them."""
+    means = all_mean(torch.stack([value.detach().float() for value in values.values()]))
+    return dict(zip(values, means.unbind(), strict=True))
+
+
 def all_rows(rows: Tensor) -> Tensor:
     """Return the rows [n, ...] of all processes in rank order, on the CPU; n may differ between processes."""
     rows = rows.cpu()

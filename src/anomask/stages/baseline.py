@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from anomask.metrics.pixel import PixelMetrics
+from anomask.models.distributed import all_means
 from anomask.scoring.colour import grey, heat
 from anomask.scoring.scorer import Scorer
 from anomask.stages.normals import ValidationNormals, of_all_processes
@@ -45,7 +46,7 @@ class BaselineStage(pl.LightningModule):
         place = (self.seed, self.global_step, batch_idx, self.global_rank)
         torch.manual_seed(step_seed(*place))  # dropout has no generator argument; this keeps resumed runs exact
         loss = self.method.loss(batch.image, step_generator(*place))
-        self.log("train/loss", loss, sync_dist=True)
+        self.log_dict(all_means({"train/loss": loss}))
         return require_finite(loss, self.global_step)
 
     def on_validation_epoch_start(self) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from anomask.losses.neighbourhood import NeighbourhoodLoss, token_counts
 from anomask.metrics.pixel import PixelMetrics
 from anomask.models.detector import Detector
-from anomask.models.distributed import all_mean
+from anomask.models.distributed import all_mean, all_means
 from anomask.models.tokens import to_grid, to_tokens
 from anomask.scoring.colour import grey, heat, outline, paint
 from anomask.scoring.repair import repair_tokens
@@ -68,7 +68,7 @@ class DetectorStage(pl.LightningModule):
         counts = all_mean(token_counts(corrupted.mask))
         losses = self.loss(batch.image, restored, logits, corrupted.mask, stride, self.global_step, counts)
         values = {f"train/{name}": value for name, value in zip(("loss", *losses._fields[1:]), losses, strict=True)}
-        self.log_dict(values, sync_dist=True)
+        self.log_dict(all_means(values))
         return require_finite(losses.total, self.global_step)
 
     def on_validation_epoch_start(self) -> None:
