@@ -3,34 +3,31 @@
 import csv
 import json
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 import torch
+import torch.multiprocessing as mp
 
 from anomask.runs import Run
-from tests.conftest import TINY, TINY_BASELINES, fit
+from anomask.train import train
+from tests.conftest import TINY, TINY_BASELINES, fit, run_of
 from tests.promises.test_entries import call
 
-STEPS = ["trainer.max_steps=6", "model.quantiser.restart_warmup=1"]  # two epochs of three steps; codes die
-# float32 sums in another order differ by 1e-7; Adam's first steps make whole steps of what is nearly no gradient.
-LOSS = dict(rel=2e-4, abs=1e-6)
-WEIGHT = dict(rtol=0.0, atol=5e-4)  # half a step of Adam at the small learning rates of a warm-up
+# Two epochs of three steps; some codes die and are restarted.
+STEPS = ["trainer.max_steps=6", "model.quantiser.restart_warmup=1", "model.quantiser.decay=0.5"]
+# float32 rounds to 6e-8 and sums come in another order: 4e-7 was seen here. Losses that are averaged over processes one
+# by one, or batch norms of one process, are off by 1e-2 at the first step.
+LOSS = dict(rel=1e-5, abs=1e-7)
+WEIGHT = dict(rtol=1e-5, atol=1e-5)
+MIXED = ["augment=ct", "synthesiser.painter.image_share=0.5"]  # half painted, half corrupted in feature space
 
 
 def logged(run, column):
     with (run.folder / "metrics.csv").open() as file:
         return [float(row[column]) for row in csv.DictReader(file) if row.get(column)]
-
-
-def arguments(toy_folder, *more):
-    return [*TINY, *STEPS, f"data.folder={toy_folder}", *more]
-
-
-def latest(folder, name):
-    (run,) = (folder / "runs" / name).glob("2*")  # both processes share one run folder
-    return Run(run)
 
 
 def assert_alike(two, one, columns):
@@ -45,27 +42,53 @@ def assert_alike(two, one, columns):
     assert bills[0]["steps"] == bills[1]["steps"] == 6 and bills[0]["slices_seen"] == bills[1]["slices_seen"] == 48
 
 
-def test_two_processes_train_both_stages_like_one(toy_folder, tiny, tmp_path):
-    first = arguments(toy_folder, "stage=codebook")
-    call("train", "device=ddp_cpu2", "data.cache=disk", *first, folder=tmp_path)
-    assert len(list((tmp_path / "cache/slices").glob("*/image.npy"))) == 1  # decoded once for both
-    codebook = latest(tmp_path, "codebook")
-    alone = fit(tiny("stage=codebook", *STEPS, name="alone"))
-    names = ("loss", "reconstruction", "commitment")
-    assert_alike(codebook, alone, [f"train/{name}" for name in names] + ["val/loss", "codebook/restarted_share"])
-    assert max(logged(alone, "codebook/restarted_share")) > 0
+def worker(rank, port, jobs):
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": 2, "NODE_RANK": 0, "LOCAL_RANK": rank}
+    os.environ.update({name: str(value) for name, value in place.items()})
+    torch.set_num_threads(1)
+    for settings in jobs:
+        train(settings, run_of(settings))
 
-    second = arguments(toy_folder, "stage=detector", f"codebook_run={codebook.folder}", "augment=ct")
-    mixed = "synthesiser.painter.image_share=0.5"  # half painted, half corrupted in feature space
-    call("train", "device=ddp_cpu2", *second, mixed, folder=tmp_path)
-    detector = latest(tmp_path, "detector")
-    alone = fit(tiny("stage=detector", *STEPS, f"codebook_run={codebook.folder}", "augment=ct", mixed, name="alone2"))
-    names = ("loss", "restoration", "normal", "anomalous")
-    assert_alike(detector, alone, [f"train/{name}" for name in names] + ["val/synthetic_ap"])
-    thresholds = [run.read_threshold() for run in (detector, alone)]
-    assert thresholds[0]["n_normals"] == len(detector.read_normal_scores()) == 12  # each validation normal once
-    assert thresholds[0]["pixel"]["n_pixels"] == thresholds[1]["pixel"]["n_pixels"]
-    assert thresholds[0]["threshold"] == pytest.approx(thresholds[1]["threshold"], rel=1e-2)
+
+def test_two_processes_train_both_stages_like_one(tiny):
+    first, alone = (tiny("stage=codebook", *STEPS, name=name) for name in ("codebook2", "codebook1"))
+    common = ["stage=detector", f"codebook_run={first['run']}", *STEPS, *MIXED]
+    second, also_alone = (tiny(*common, name=name) for name in ("detector2", "detector1"))
+    device = tiny("device=ddp_cpu2")["trainer"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    jobs = [settings | {"trainer": settings["trainer"] | device | {"max_steps": 6}} for settings in (first, second)]
+    mp.spawn(worker, (port, jobs), nprocs=2)
+
+    codebook, one = run_of(first), fit(alone)
+    columns = [f"train/{name}" for name in ("loss", "reconstruction", "commitment")]
+    assert_alike(codebook, one, [*columns, "val/loss", "codebook/restarted_share", "codebook/perplexity"])
+    assert max(logged(one, "codebook/restarted_share")) > 0
+
+    detector, one = run_of(second), fit(also_alone)
+    columns = [f"train/{name}" for name in ("loss", "restoration", "normal", "anomalous")]
+    assert_alike(detector, one, [*columns, "val/synthetic_ap"])
+    found, wanted = detector.read_threshold(), one.read_threshold()
+    assert found["n_normals"] == len(detector.read_normal_scores()) == 12  # each validation normal once
+    assert found["pixel"]["n_pixels"] == wanted["pixel"]["n_pixels"]
+    assert found["threshold"] == pytest.approx(wanted["threshold"], rel=1e-4)
+    assert detector.read_normal_scores() == pytest.approx(one.read_normal_scores(), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_the_command_line_starts_both_processes_in_one_run_folder(toy_folder, tmp_path):
+    common = [*TINY, f"data.folder={toy_folder}", "device=ddp_cpu2"]
+    call("train", "stage=codebook", "data.cache=disk", *common, folder=tmp_path)
+    assert len(list((tmp_path / "cache/slices").glob("*/image.npy"))) == 1  # decoded once for both
+    call("train", "stage=detector", "codebook_run=codebook", *common, folder=tmp_path)
+    for name in ("codebook", "detector"):
+        (folder,) = (tmp_path / "runs" / name).glob("2*")
+        assert (folder / "checkpoints/last.ckpt").is_file() and Run(folder).read_cost()["devices"] == "1 x 2 cpu"
+        assert len(list(folder.glob("metrics*.csv"))) == 1
+    assert Run(folder).read_threshold()["n_normals"] == 12
+    call("train", f"resume={folder}", folder=tmp_path)
+    assert len(list(folder.glob("metrics*.csv"))) == 2
 
 
 def as_srun(rank, folder, toy_folder, *more):
@@ -76,7 +99,7 @@ def as_srun(rank, folder, toy_folder, *more):
     environment |= {"ANOMASK_RUNS": f"{folder}/runs", "ANOMASK_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": "1"}
     environment["MASTER_PORT"] = str(20000 + os.getpid() % 20000)
     device = ["device=ddp_cpu2", "trainer.devices=1", "trainer.num_nodes=2"]
-    command = [sys.executable, "-m", "anomask.train", *arguments(toy_folder, *device, *more)]
+    command = [sys.executable, "-m", "anomask.train", *TINY, *STEPS, f"data.folder={toy_folder}", *device, *more]
     return subprocess.Popen(
         command, cwd=folder, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
