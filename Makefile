@@ -38,10 +38,11 @@ $(TABLES): table%: $(VENV)/installed
 reproduce: $(VENV)/installed ## train and evaluate what a table lacks: make reproduce TABLE=4 DATA=lungwin256 SEEDS=3
 	$(RUN) -m anomask.reproduce paper_table=t$(TABLE) dataset=$(DATA) seeds=$(SEEDS) "launch='$(LAUNCH)'"
 
-benchmark: $(VENV)/installed ## time of the synthesiser, the metrics, the checks of a data folder and the decoded cache
+benchmark: $(VENV)/installed ## time of the synthesiser, metrics, data checks, decoded cache, and of training on paper
 	$(RUN) benchmarks/synthesiser.py
 	$(RUN) benchmarks/metrics.py
 	$(RUN) benchmarks/verify.py
+	$(RUN) benchmarks/scaling.py
 
 # Models of anomalib live in an environment of their own: its pins and ours cannot be met together.
 BASELINES := .venv-baselines

@@ -17,7 +17,7 @@ from anomask.runs import Run
 from anomask.stages.baseline import BaselineStage
 from anomask.stages.codebook import CodebookStage
 from anomask.stages.detector import DetectorStage
-from anomask.stages.seeding import step_generator
+from anomask.stages.seeding import slice_draws
 from anomask.types import SliceBatch
 
 TIMED = 16  # slices in the batch whose detection is timed
@@ -46,6 +46,7 @@ def fit_normals(stage: BaselineStage, data: pl.LightningDataModule, trainer: pl.
     if trainer.is_global_zero:
         state = {name: value.cpu() for name, value in stage.state_dict().items()}
         run.write_checkpoint("best", {"settings": stage.settings, "state_dict": state})
+    trainer.strategy.barrier()  # nobody reads what is not written
 
 
 def write_threshold(
@@ -55,10 +56,10 @@ def write_threshold(
     stage.load_state_dict(run.load_checkpoint("best")["state_dict"])
     trainer.validate(stage, datamodule=data, verbose=False)
     if trainer.is_global_zero:
-        scores, counts = torch.cat(stage.normal_scores).tolist(), stage.normal_pixels.negatives
-        scoring = stage.settings["scoring"]
+        scores, scoring = stage.normals.scores.tolist(), stage.settings["scoring"]
         run.write_normal_scores(scores)
-        run.write_threshold(thresholds(scores, scoring["specificity"], counts, scoring["pixel_specificity"]))
+        pixels = stage.normals.pixels
+        run.write_threshold(thresholds(scores, scoring["specificity"], pixels, scoring["pixel_specificity"]))
 
 
 def write_validation(trainer: pl.Trainer, run: Run) -> None:
@@ -97,7 +98,7 @@ def _synthesis_ms(stage: DetectorStage, data: pl.LightningDataModule, trainer: p
     batch = _timed_batch(stage, data, trainer)
     with torch.no_grad():
         features = stage.features(batch)
-        return _ms_per_slice(lambda: stage.corrupter(batch, features, step_generator(stage.seed)).mask)
+        return _ms_per_slice(lambda: stage.corrupter(batch, features, slice_draws(batch.index, stage.seed)).mask)
 
 
 def _timed_batch(stage: pl.LightningModule, data: pl.LightningDataModule, trainer: pl.Trainer) -> SliceBatch:

@@ -7,7 +7,7 @@ from pathlib import Path
 from anomask.config import settings_key
 from anomask.errors import ConfigError, RunError
 from anomask.files import link_whole
-from anomask.runs import Run
+from anomask.runs import Run, load_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +34,12 @@ def find_finished(run: Run) -> Run | None:
 
 
 def has_begun(run: Run) -> bool:
-    """Say whether a run that was cut off can go on; a last checkpoint that cannot be read is left aside."""
-    if not run.checkpoint_file("last").is_file():
+    """Say whether a run that was cut off can go on; a newest checkpoint that cannot be read is left aside."""
+    file = run.resume_file()
+    if not file.is_file():
         return False
     try:
-        run.load_checkpoint("last")
+        load_checkpoint(file)
     except RunError as error:
         log.warning("%s This run begins again.", error)
         return False

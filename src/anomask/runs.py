@@ -59,6 +59,12 @@ class Run:
         """The checkpoint `best` or `last`."""
         return self.folder / "checkpoints" / f"{which}.ckpt"
 
+    def resume_file(self) -> Path:
+        """The newest checkpoint to go on from: `last`, or what Lightning wrote when SLURM announced the job's end."""
+        last = self.checkpoint_file("last")
+        found = [file for file in (last, *self.folder.glob("hpc_ckpt_*.ckpt")) if file.is_file()]
+        return max(found, key=lambda file: file.stat().st_mtime, default=last)
+
     def evaluation_folder(self, name: str) -> Path:
         """Where the results on the data set `name` go."""
         return self.folder / "evaluation" / name
@@ -94,16 +100,7 @@ class Run:
                 f"no checkpoint {which!r} in {file.parent} (found: {', '.join(found) or 'none'}). The run has not "
                 f"validated yet or was cut off; continue it with resume={self.folder}."
             )
-        try:
-            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises a dozen kinds for a damaged file; all mean the same to a user
-            raise RunError(
-                f"{file} cannot be read ({type(error).__name__}): it is cut off or damaged. Use the run's "
-                "other checkpoint (checkpoint=last or best) or train again."
-            ) from error
-        if not isinstance(checkpoint, dict) or not {"settings", "state_dict"} <= checkpoint.keys():
-            raise RunError(f"{file} is not an anomask checkpoint: it has no settings beside its weights.")
-        return checkpoint
+        return load_checkpoint(file)
 
     def write_checkpoint(self, which: str, checkpoint: dict[str, Any]) -> None:
         """Write a checkpoint: `state_dict` and `settings`, plain values and tensors only."""
@@ -180,6 +177,24 @@ class Run:
     def link_latest(self) -> None:
         """Point ``latest`` beside this folder at it."""
         link_whole(self.folder.parent / "latest", Path(self.folder.name))
+
+
+def load_checkpoint(file: Path) -> dict[str, Any]:
+    """Load a checkpoint file: `state_dict` and `settings`, plain values and tensors only.
+
+    Raises:
+        RunError: it is cut off, or not one of ours.
+    """
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a dozen kinds for a damaged file; all mean the same to a user
+        raise RunError(
+            f"{file} cannot be read ({type(error).__name__}): it is cut off or damaged. Use the run's "
+            "other checkpoint (checkpoint=last or best) or train again."
+        ) from error
+    if not isinstance(checkpoint, dict) or not {"settings", "state_dict"} <= checkpoint.keys():
+        raise RunError(f"{file} is not an anomask checkpoint: it has no settings beside its weights.")
+    return checkpoint
 
 
 def find_run(text: str, runs_folder: str, *stages: str) -> Run:

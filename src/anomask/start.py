@@ -53,7 +53,7 @@ def frozen_features(
     cache = FeatureCache(stage.features, len(data.train_set), n_tokens, folder, key)
     device = torch.device("cpu") if trainer.accelerator is None else trainer.strategy.root_device
     vqvae.to(device)
-    cache.fill(data.ordered_loader(data.train_set), device, write=folder is None or trainer.is_global_zero)
+    cache.fill(data.ordered_loader(data.train_set), device)
     return cache
 
 

@@ -1,6 +1,7 @@
 """Train one stage: compose the settings, build the objects, fit, write the run folder."""
 
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
     quieten()
     reset_peak_memory()
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
-    if resume:
+    if resume and rank_zero_only.rank == 0:
         run.keep_metrics()
     data, stage = _build(settings, run)
     timer = Timer()  # goes on counting in a resumed run
@@ -61,10 +62,11 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
     elif not isinstance(stage, BaselineStage) or stage.method.learns:
         if isinstance(stage, DetectorStage):
             stage.cache = frozen_features(settings, stage, data, trainer)
-        checkpoint = str(run.checkpoint_file("last")) if resume else None
+        checkpoint = str(run.resume_file()) if resume else None
         trainer.fit(stage, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.interrupted:
         raise RunError(f"training was interrupted; continue it with: python -m anomask.train resume={run.folder}")
+    run = Run(Path(trainer.strategy.broadcast(str(run.folder))))  # tasks of srun name theirs by their own clocks
     start = time.perf_counter()
     if isinstance(stage, BaselineStage):
         fit_normals(stage, data, trainer, run)
@@ -145,6 +147,16 @@ def train_job(settings: dict[str, Any], run: Run, sweep_folder: Path) -> float |
     return None if found is None else found["value"]
 
 
+def _refuse_a_sweep_of_processes(config: DictConfig) -> None:
+    # Without srun, Lightning starts further processes by repeating the command, which would be the whole sweep.
+    count = config.trainer.devices * config.trainer.num_nodes
+    if count > 1 and in_sweep() and "SLURM_NTASKS" not in os.environ:
+        raise ConfigError(
+            f"a job of this sweep wants {count} processes; jobs of a sweep have one each where SLURM does not start "
+            "them. Use device=gpu or device=cpu, or run the jobs one by one."
+        )
+
+
 @hydra.main(version_base="1.3", config_path=str(CONF_FOLDER), config_name="train")
 def main(config: DictConfig) -> float | None:
     """Compose the settings from conf/ and the command line, and train."""
@@ -153,6 +165,7 @@ def main(config: DictConfig) -> float | None:
         if config.resume:
             train(run.read_settings(), run, resume=True)
             return None
+        _refuse_a_sweep_of_processes(config)
         config.run = str(run.folder)
         if in_sweep():
             return train_job(plain(config), run, Path(HydraConfig.get().sweep.dir))

@@ -1,4 +1,4 @@
-"""Every comparison method trains on the phantom, is reopened from its folder and gives the record that all methods give."""
+"""Every comparison method trains on the phantom, reopens from its folder and gives the record that all methods give."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The entry points as a user calls them: help, exit codes, a two-job multirun, loggers, two processes."""
+"""The entry points as a user calls them: help, exit codes, a two-job multirun, loggers."""
 
 import os
 import shutil
@@ -103,15 +103,6 @@ def test_a_multirun_of_two_jobs_and_the_next_stage_by_name(tiny_arguments, tmp_p
     call("train", "--multirun", "stage=detector", "codebook_run=codebook", "seed=0,1", *tiny_arguments, folder=tmp_path)
     jobs = sorted((tmp_path / "runs/sweeps/detector").glob("*/[01]/threshold.json"))
     assert len(jobs) == 2
-
-
-def test_two_gloo_processes_train_both_stages(tiny_arguments, tmp_path):
-    call("train", "stage=codebook", "device=ddp_cpu2", "data.cache=disk", *tiny_arguments, folder=tmp_path)
-    assert len(list((tmp_path / "cache/slices").glob("*/image.npy"))) == 1  # decoded once for both
-    call("train", "stage=detector", "codebook_run=codebook", "device=ddp_cpu2", *tiny_arguments, folder=tmp_path)
-    folder = tmp_path / "runs/detector/latest"
-    assert (folder / "threshold.json").is_file() and (folder / "checkpoints/last.ckpt").is_file()
-    assert len(list((tmp_path / "runs/detector").glob("2*"))) == 1  # both processes share one run folder
 
 
 @pytest.mark.parametrize("logger", ["wandb", "tensorboard"])
