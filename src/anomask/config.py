@@ -127,6 +127,7 @@ def register() -> None:
     store.store(name="compare_schema", node=schemas.CompareConfig)
     store.store(name="transplant_schema", node=schemas.TransplantConfig)
     store.store(name="tables_schema", node=schemas.TablesConfig)
+    store.store(name="sweep_schema", node=schemas.SweepConfig)
     store.store(name="prepare_schema", node=schemas.PrepareConfig)
     store.store(name="verify_schema", node=schemas.VerifyConfig)
     OmegaConf.register_new_resolver("first_set", lambda *values: next(v for v in values if v), replace=True)

@@ -104,6 +104,15 @@ class TablesConfig:
 
 
 @dataclass
+class SweepConfig:
+    """One page of a sweep; `conf/sweep.yaml`."""
+
+    sweep: str | None = None
+    runs_of: str | None = None
+    runs: str = MISSING
+
+
+@dataclass
 class PrepareConfig:
     """One preparation; `conf/prepare.yaml`."""
 

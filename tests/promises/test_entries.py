@@ -55,6 +55,7 @@ HELP = {
     "predict": ("run", "input", "window", "maps", "candidates"),
     "compare": ("first", "second", "paired"),
     "tables": ("paper_table", "records", "booktabs"),
+    "sweep": ("sweep=", "runs_of", "parallel", "not for choosing"),
     "transplant": ("half", "hosts", "donors"),
     "prepare": ("recipe", "min_lung_share", "pseudonymise"),
     "verify": ("folder", "all", "near-copies"),
