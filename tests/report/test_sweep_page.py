@@ -140,7 +140,7 @@ def test_a_damaged_file_is_a_note_on_its_job_alone(tmp_path, name, content):
     assert rows["toy_a"]["state"][0] == FINISHED and rows["toy_b"]["slice AUROC"][1] == 0.65
     if name == "config.yaml":
         assert rows["toy_a"]["lr"] == ("–", None) and rows["toy_a"]["val/synthetic_ap"][1] == 0.61
-        assert [axis["at"][0] for axis in data["axes"]] == [None] * 3 and data["axes"][1]["at"][1] == 0.5
+        assert [axis["at"][0] for axis in data["axes"]] == [None] * 3 and data["axes"][1]["at"][2] == 0
 
 
 def test_a_run_folder_that_is_gone_is_a_row(tmp_path):
@@ -250,7 +250,7 @@ def test_the_page_is_written_into_the_sweeps_folder_and_names_are_escaped(tmp_pa
     text = file.read_text()
     assert file == sweep / "index.html" and "<title>Sweep a&lt;b&gt;&amp;c</title>" in text
     assert text.count("</script>") == 2 and not re.search(r"\[\[(?!DATA)[A-Z]+\]\]", text)
-    assert "http" not in text.replace("http://www.w3.org", "")
+    assert "://" not in text.replace("http://www.w3.org/2000/svg", "")
     assert [path.name for path in sweep.iterdir() if path.name.startswith(".")] == []
     assert summarise(settings(tmp_path, f"sweep='{sweep}'")).read_text() == text  # by its folder; the same bytes again
 

@@ -106,26 +106,26 @@ function upright(axis, x, top, bottom, side) {
       "text-anchor": anchor})));
 }
 
+function heading(axis, x, y) {  // a dotted name takes a line for each of its parts, the last one nearest to the axis
+  const parts = axis.label.split(/(?<=[./])/).flatMap(text => text.length > 15 ? text.split(/(?<=_)/) : [text]);
+  const names = parts.map(text => [short(text, 16), "name"]).slice(-3);
+  const lines = [...names, ...(axis === score ? [[axis.title, ""]] : axis.kind === "log" ? [["(log)", ""]] : [])];
+  return lines.map(([text, kind], line) => label(text, axis.title, {class: kind, x, y: y - 14 * (lines.length - 1 - line),
+    "text-anchor": "middle", "aria-hidden": "true"}));
+}
+
 function drawLines(plot) {
   const all = [...axes, score], room = axis => 16 + 7 * Math.max(...axis.ticks.map(([, text]) => Math.min(text.length, 14)));
   const width = Math.max(plot.box.clientWidth, 105 * all.length), left = Math.max(60, room(all[0]));
   const right = Math.max(60, room(score)), top = 70, bottom = HEIGHT - 12;
   const x = index => left + index * (width - left - right) / (all.length - 1);
   canvas(plot, width, "Lines of the jobs, the best one first");
-  all.forEach((axis, index) => {
-    // A dotted name takes a line for each of its parts, the last one nearest to the axis.
-    const lines = short(axis.label, 45).split(/(?<=\.)/).flatMap(text => text.match(/.{1,15}/g));
-    const last = axis === score ? [axis.title] : axis.kind === "log" ? ["(log)"] : [];
-    const said = [...lines, ...last].slice(-4);
-    plot.canvas.append(upright(axis, x(index), top, bottom, axis === score ? 1 : -1),
-      ...said.map((text, line) => label(text, axis.title, {class: last.includes(text) ? "" : "name", x: x(index),
-        y: top - 12 - 14 * (said.length - 1 - line), "text-anchor": "middle"})));
-  });
   for (const row of [...drawn].reverse()) {  // the best line is drawn last and lies on top
     const d = "M" + all.map((axis, index) => `${x(index)} ${bottom - axis.at[row] * (bottom - top)}`).join("L");
     plot.canvas.append(part(plot, row, svg("path", {class: "reach", d}), svg("path", {class: "seen", d})));
   }
-  plot.canvas.append(plot.over);
+  plot.canvas.append(plot.over, ...all.flatMap((axis, index) => [
+    upright(axis, x(index), top, bottom, axis === score ? 1 : -1), ...heading(axis, x(index), top - 12)]));
 }
 
 function drawDots(plot) {
@@ -133,12 +133,17 @@ function drawDots(plot) {
   const left = 70, right = width - 16, top = 30, bottom = HEIGHT - 40;
   const x = value => left + 20 + value * (right - left - 40), y = value => bottom - value * (bottom - top);
   const fits = Math.max(3, Math.floor((right - left) / axis.ticks.length / 7));
+  let taken = 0;  // up to where a tick is written, about 7 px a letter
+  const ticks = axis.ticks.map(([value, text]) => ({at: x(value), said: short(text, fits), text})).filter(tick => {
+    const half = 3.5 * tick.said.length, free = tick.at - half >= taken;
+    taken = free ? tick.at + half + 4 : taken;
+    return free;
+  });
   canvas(plot, width, `Jobs by ${axis.label} and ${score.label}, the best one first`);
   plot.canvas.append(upright(score, left, top, bottom, -1),
     label(`${score.label} (${score.title})`, "", {class: "name", x: 4, y: 14}),
     svg("line", {class: "axis", x1: left, x2: right, y1: bottom, y2: bottom}),
-    ...axis.ticks.map(([value, text]) => label(short(text, fits), text, {x: x(value), y: bottom + 16,
-      "text-anchor": "middle"})),
+    ...ticks.map(tick => label(tick.said, tick.text, {x: tick.at, y: bottom + 16, "text-anchor": "middle"})),
     label(axis.label + (axis.kind === "log" ? " (log)" : ""), axis.title, {class: "name", x: right, y: bottom + 34,
       "text-anchor": "end"}));
   for (const row of [...drawn].reverse()) {
@@ -207,6 +212,7 @@ at("same").querySelector("dl").append(...constant.flatMap(([name, text]) => [htm
 document.addEventListener("keydown", event => { if (event.key === "Escape" && pinned !== null) pin(pinned); });
 if (drawn.length && axes.length) {
   at("setting").append(...axes.map((axis, value) => html("option", {value, textContent: axis.label, title: axis.title})));
+  at("setting").value = Math.max(0, axes.findIndex(axis => axis.name !== "seed"));  // seeds repeat a job
   at("setting").onchange = draw;
   let width = 0;
   new ResizeObserver(() => { if (width !== (width = at("plots").clientWidth)) draw(); }).observe(at("plots"));

@@ -161,7 +161,8 @@ def _setting_axis(setting: Setting, followers: Sequence[Setting], known: Sequenc
     title = _full_name(setting)
     if followers:
         title += "; with it move " + ", ".join(follower.name for follower in followers)
-    return {"label": setting.label + (f" +{len(followers)}" if followers else ""), "title": title, **laid._asdict()}
+    label = setting.label + (f" +{len(followers)}" if followers else "")
+    return {"name": setting.name, "label": label, "title": title, **laid._asdict()}
 
 
 def _score_axis(jobs: Sequence[Job], kind: tuple[str, str] | None) -> dict[str, Any] | None:
