@@ -8,7 +8,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from anomask.config import CONF_FOLDER, register
+from anomask.config import CONF_FOLDER, UNKEYED, register
 from anomask.entry import user_errors
 from anomask.errors import RunError
 from anomask.files import write_text
@@ -19,6 +19,7 @@ from anomask.schemas import SweepConfig
 log = logging.getLogger(__name__)
 register()
 
+NO_SETTINGS = (*UNKEYED, "name", "trainer.enable_progress_bar")  # a job's name is the head of its row
 MOST_NAMED = 20  # sweeps in an error
 
 
@@ -47,7 +48,7 @@ def summarise(config: SweepConfig) -> Path:
         raise RunError(f"no sweep {config.sweep!r} (looked for {places[0]} and {places[1]}). {_known(sweeps)}")
     elif not (found := linked_jobs(folder)):
         raise RunError(f"{folder} has no jobs (wanted: links to run folders). {_known(sweeps)}")
-    jobs = [read_job(name, path) for name, path in found]
+    jobs = [read_job(name, path, NO_SETTINGS) for name, path in found]
     file = folder / "index.html"
     write_text(file, page(f"Sweep {folder.name}", jobs, folder))
     log.info("%s", summary(jobs))
@@ -73,7 +74,7 @@ def runs_like(pattern: str, runs: Path) -> list[tuple[str, Path]]:
 
 
 def _known(sweeps: Path) -> str:
-    known = sorted(str(path) for path in sweeps.glob("*") if path.is_dir())
+    known = sorted(str(path) for path in sweeps.glob("*") if path.is_dir() and linked_jobs(path))
     named = ", ".join(known[:MOST_NAMED]) + (f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else "")
     return f"Known sweeps: {named or 'none'}. Start one: python -m anomask.train -m sweep=<label> ..."
 

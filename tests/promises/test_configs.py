@@ -10,7 +10,19 @@ from hydra.utils import get_object
 from anomask.config import CONF_FOLDER
 from tests.conftest import settings_of
 
-ENTRIES = ("train", "evaluate", "compare", "tables", "sweep", "transplant", "prepare", "predict", "verify", "external")
+ENTRIES = (
+    "train",
+    "evaluate",
+    "compare",
+    "tables",
+    "sweep",
+    "reproduce",
+    "transplant",
+    "prepare",
+    "predict",
+    "verify",
+    "external",
+)
 ELSEWHERE = ("ablation", "paper_table", "recipe", "anomalib")  # test_ablations.py, test_tables.py, test_recipes.py
 EXPERIMENTS = sorted(path.stem for path in (CONF_FOLDER / "experiment").glob("*.yaml"))
 GROUPS = sorted(

@@ -18,6 +18,7 @@ def settings_of_job(folder, share, lr, seed, location="blobs"):
         "scoring": {"image_score": {"share": 0.01}},
         "stage": {"optimisation": {"optimiser": {"lr": lr}}, "name": "detector"},
         "callbacks": {"best": {"dirpath": f"{folder}/checkpoints"}, "progress": {"refresh_rate": seed}},
+        "trainer": {"max_steps": 500, "enable_progress_bar": seed == 0},
         "paths": {"runs": str(folder.parent)},
         "logger": {"save_dir": str(folder)},
     }

@@ -8,6 +8,7 @@ from selenium.webdriver.support.ui import Select
 
 from anomask.report.sweep_jobs import linked_jobs, read_job
 from anomask.report.sweep_page import page as sweep_page
+from anomask.sweep import NO_SETTINGS
 from tests.report.conftest import press, requested
 from tests.report.sweep_folders import make_job, make_sweep
 
@@ -15,7 +16,7 @@ NAME = "<b onclick=alert(1)>&[[DATA]]"
 
 
 def write_page(sweep):
-    jobs = [read_job(*found) for found in linked_jobs(sweep)]
+    jobs = [read_job(*found, NO_SETTINGS) for found in linked_jobs(sweep)]
     (sweep / "index.html").write_text(sweep_page("Sweep <i>", jobs, sweep))
     return (sweep / "index.html").as_uri()
 

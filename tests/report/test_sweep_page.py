@@ -3,7 +3,6 @@
 import json
 import math
 import re
-from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -15,14 +14,14 @@ from anomask.report.sweep_jobs import FINISHED, GONE, NOT_BEGUN, UNFINISHED, lin
 from anomask.report.sweep_page import best, page, page_data, relative, summary
 from anomask.report.sweep_settings import ABSENT, compare, leading, shortest, show
 from anomask.runs import Run
-from anomask.sweep import summarise
+from anomask.sweep import NO_SETTINGS, summarise
 from tests.report.sweep_folders import make_job, make_sweep, record, write_json
 
 LR = "stage.optimisation.optimiser.lr"
 
 
 def jobs_of(sweep):
-    return [read_job(*found) for found in linked_jobs(sweep)]
+    return [read_job(*found, NO_SETTINGS) for found in linked_jobs(sweep)]
 
 
 def data_of(sweep):
@@ -83,7 +82,7 @@ def test_full_names_what_follows_and_what_is_constant_are_told(tmp_path):
         "synthesiser.location._target_": "blobs",
         "scoring.image_score.share": "0.01",
         "stage.name": "detector",
-        "callbacks.best.dirpath": "<run>/checkpoints",
+        "trainer.max_steps": "500",
     }
 
 
@@ -275,13 +274,14 @@ def test_an_unknown_or_empty_sweep_is_an_error_that_names_the_known_ones(tmp_pat
         summarise(settings(tmp_path))
     make_sweep(tmp_path)
     (tmp_path / "sweeps/empty").mkdir()
-    known = f"Known sweeps: {tmp_path}/sweeps/empty, {tmp_path}/sweeps/shares."
+    known = f"Known sweeps: {tmp_path}/sweeps/shares."
     for wanted, says in (("shars", "no sweep 'shars' (looked for"), ("empty", "has no jobs")):
         with pytest.raises(RunError) as error:
             summarise(settings(tmp_path, f"sweep={wanted}"))
         assert says in str(error.value) and known in str(error.value)
     assert list(tmp_path.rglob("index.html")) == []
     for number in range(30):
-        (Path(tmp_path) / f"sweeps/s{number:02d}").mkdir()
-    with pytest.raises(RunError, match="s18 and 12 more"):
+        (tmp_path / f"sweeps/s{number:02d}").mkdir()
+        (tmp_path / f"sweeps/s{number:02d}/toy_a").symlink_to("../../toy/a")
+    with pytest.raises(RunError, match=r"s19 and 11 more\. Start one"):
         summarise(settings(tmp_path))

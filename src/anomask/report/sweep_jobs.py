@@ -5,7 +5,7 @@ The files' names are those of `anomask.runs.Run`, which needs torch for its chec
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +14,6 @@ import yaml
 from anomask.report.columns import image, pixel
 
 FINISHED, UNFINISHED, NOT_BEGUN, GONE = "finished", "unfinished", "not begun", "gone"
-# Where a run is and how it is watched: not what it is.
-NO_SETTINGS = ("run.", "resume.", "sweep.", "name.", "paths.", "logger.", "callbacks.progress.")
-NO_SETTINGS += ("trainer.enable_progress_bar.",)
 FIGURES = {
     "slice AUROC": image("auroc"),
     "slice AP": image("ap"),
@@ -54,13 +51,19 @@ def linked_jobs(folder: Path) -> list[tuple[str, Path]]:
     """Find the jobs of a sweep: its links, also those that lead nowhere, and folders with settings."""
     return [
         (path.name, path)
-        for path in sorted(folder.iterdir())
+        for path in sorted(folder.glob("[!.]*"))  # a link that is being made has a hidden name
         if (path.is_symlink() and (path.is_dir() or not path.exists())) or (path / "config.yaml").is_file()
     ]
 
 
-def read_job(name: str, folder: Path) -> Job:
-    """Read what a run folder says; what is not there is None, what cannot be read is None and a note."""
+def read_job(name: str, folder: Path, without: Sequence[str]) -> Job:
+    """Read what a run folder says; what is not there is None, what cannot be read is None and a note.
+
+    Args:
+        name: of the job.
+        folder: of its run.
+        without: settings that do not count, such as where the run is: dotted names, also of whole groups.
+    """
     if not folder.is_dir():
         return Job(name, folder, GONE, {}, None, None, {}, [], ["its run folder is gone"])
     notes: list[str] = []
@@ -79,7 +82,7 @@ def read_job(name: str, folder: Path) -> Job:
         name,
         folder,
         _state(folder),
-        read(folder / "config.yaml", _settings) or {},
+        read(folder / "config.yaml", lambda settings: _kept(flat(settings), without)) or {},
         read(folder / "validation.json", _score),
         read(folder / "cost.json", lambda cost: _finite(cost["seconds"]) / 60),
         {
@@ -107,14 +110,9 @@ def _state(folder: Path) -> str:
     return UNFINISHED if (folder / "checkpoints" / "last.ckpt").is_file() else NOT_BEGUN
 
 
-def _settings(settings: dict[str, Any]) -> dict[str, Any]:
-    own = str(settings.get("run") or "")
-
-    def without_place(value: Any) -> Any:  # the run's folder is in those of its checkpoints and pictures too
-        return value.replace(own, "<run>") if own and isinstance(value, str) else value
-
-    kept = {name: value for name, value in flat(settings).items() if not f"{name}.".startswith(NO_SETTINGS)}
-    return {name: without_place(value) for name, value in kept.items()}
+def _kept(settings: dict[str, Any], without: Sequence[str]) -> dict[str, Any]:
+    groups = tuple(f"{name}." for name in without)
+    return {name: value for name, value in settings.items() if not f"{name}.".startswith(groups)}
 
 
 def _links(folder: Path) -> list[tuple[str, Path]]:

@@ -119,7 +119,7 @@ def _groups(jobs: Sequence[Job], differing: Sequence[Setting], kind: tuple[str, 
         _group("Job", "", [("state", STATE, states)]),
         _group("For choosing", "score", [(kind[0], SCORE, scores)] if kind else []),
         _group("Settings that differ", "setting", [_setting_column(setting) for setting in differing]),
-        _group("Cost", "", [("training (min)", "of this job alone, without its codebook", minutes)]),
+        _group("Cost", "", [("training (min)", "without the codebook", minutes)]),
     ]
     for data in sorted({data for job in jobs for data in job.evaluations}):
         columns = []
