@@ -135,6 +135,7 @@ def register() -> None:
     store.store(name="transplant_schema", node=schemas.TransplantConfig)
     store.store(name="tables_schema", node=schemas.TablesConfig)
     store.store(name="reproduce_schema", node=schemas.ReproduceConfig)
+    store.store(name="sweep_schema", node=schemas.SweepConfig)
     store.store(name="prepare_schema", node=schemas.PrepareConfig)
     store.store(name="verify_schema", node=schemas.VerifyConfig)
 

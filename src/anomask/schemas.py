@@ -131,6 +131,15 @@ class ReproduceConfig:
 
 
 @dataclass
+class SweepConfig:
+    """One page of a sweep; `conf/sweep.yaml`."""
+
+    sweep: str | None = None
+    runs_of: str | None = None
+    runs: str = MISSING
+
+
+@dataclass
 class PrepareConfig:
     """One preparation; `conf/prepare.yaml`."""
 
