@@ -4,7 +4,7 @@ import logging
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,12 +27,13 @@ KEPT = ("scores.csv", "pixels_slice.npz", "pixels_lung.npz", "record.json")  # t
 
 
 class Job(NamedTuple):
-    """A run that a table lacks."""
+    """A row of a table with one seed: a run, its evaluation, and where the record goes."""
 
     overrides: list[str]  # of anomask.train
     codebook: list[str]  # overrides of the stage 1 beside it
     settings: dict[str, Any]
-    record: Path  # where its record goes
+    folder: str | None  # evaluated on this data folder; None is the run's own
+    record: Path
 
     @property
     def run(self) -> Run:
@@ -41,17 +42,31 @@ class Job(NamedTuple):
         planned = Run(folder.absolute())
         return find_finished(planned) or planned
 
+    @property
+    def evaluation(self) -> Path | None:
+        """The folder of the run's evaluation, or None where it has not been evaluated."""
+        folder = self.run.evaluation_folder(Path(self.folder or self.settings["data"]["folder"]).name)
+        return folder if (folder / "record.json").is_file() else None
 
-def missing_jobs(config: ReproduceConfig) -> Iterator[Job]:
-    """Yield a job for every record of the table that is not there, seed by seed."""
+
+def jobs_of(config: ReproduceConfig) -> list[Job]:
+    """Return a job for every row of the table and every seed."""
+    found = []
+    results = Path(config.results) / (Path(config.folder).name if config.folder else config.dataset)
     for seed in range(config.seeds):
         common = [f"data={config.dataset}", f"seed={seed}"]
         for key, row in config.paper_table.rows.items():
-            record = Path(config.results) / config.dataset / key / f"seed{seed}" / "record.json"
-            if not record.is_file():
-                overrides = [*shlex.split(row.run), *common]
-                settings = plain(compose("train", [*overrides, *launch_settings(config)]))
-                yield Job(overrides, [*shlex.split(row.codebook), *common], settings, record)
+            overrides, codebook = ([*shlex.split(text), *common] for text in (row.run, row.codebook))
+            settings = plain(compose("train", [*overrides, *launch_settings(config)]))
+            record = results / key / f"seed{seed}" / "record.json"
+            found.append(Job(overrides, codebook, settings, config.folder, record))
+    return found
+
+
+def with_sources(missing: Sequence[Job], jobs: Sequence[Job]) -> list[Job]:
+    """Return the missing jobs and, before them, those whose weights they take."""
+    wanted = {job.settings["weights_run"] for job in missing} - {None}
+    return [job for job in jobs if job in missing or job.settings["name"] in wanted]
 
 
 def launch_settings(config: ReproduceConfig) -> list[str]:
@@ -81,23 +96,25 @@ def reproduce(config: ReproduceConfig) -> list[Path]:
     Raises:
         RunError: jobs that failed; everything that is done stays and is not done again.
     """
-    jobs = list(missing_jobs(config))
-    for job in jobs:
+    jobs = jobs_of(config)
+    missing = [job for job in jobs if not job.record.is_file()]
+    for job in missing:
         log.info("missing: %s  (%s)", job.record, shlex.join(job.overrides))
-    if config.dry or not jobs:
-        log.info("%d of table %d missing", len(jobs), config.paper_table.number)
+    log.info("%d of %d records of table %d are missing", len(missing), len(jobs), config.paper_table.number)
+    if config.dry or not missing:
         return []
     folder = Path(config.paths.runs) / "sweeps" / config.sweep
-    trained = [job for job in jobs if not job.settings["weights_run"]]
-    rescored = [job for job in jobs if job.settings["weights_run"]]
+    needed = with_sources(missing, jobs)
+    trained = [job for job in needed if not job.settings["weights_run"]]
     train = Launcher("train", folder, [f"sweep={config.sweep}", *shlex.split(config.launch)])
     train("codebooks", codebook_jobs(trained))
     train("runs", [job.overrides for job in trained])
-    train("rescored", [job.overrides for job in rescored])
-    hydra_only = [part for part in shlex.split(config.launch) if part.startswith("hydra")]
-    evaluate = Launcher("evaluate", folder, [f"runs={config.paths.runs}", *hydra_only])
-    evaluate("evaluations", [[f"run={job.run.folder}"] for job in jobs if evaluation_of(job) is None])
-    return [keep(job) for job in jobs]
+    train("rescored", [job.overrides for job in needed if job not in trained])
+    others = [part for part in shlex.split(config.launch) if part.startswith("hydra")]
+    others += [f"folder={config.folder}"] if config.folder else []
+    evaluate = Launcher("evaluate", folder, [f"runs={config.paths.runs}", *others])
+    evaluate("evaluations", [[f"run={job.run.folder}"] for job in missing if job.evaluation is None])
+    return [keep(job) for job in missing]
 
 
 class Launcher(NamedTuple):
@@ -126,15 +143,9 @@ class Launcher(NamedTuple):
             )
 
 
-def evaluation_of(job: Job) -> Path | None:
-    """Return the folder of the run's evaluation on its own data, or None."""
-    folder = job.run.evaluation_folder(Path(job.settings["data"]["folder"]).name)
-    return folder if (folder / "record.json").is_file() else None
-
-
 def keep(job: Job) -> Path:
     """Copy a run's record, scores and pixel histograms to the results."""
-    source = evaluation_of(job)
+    source = job.evaluation
     if source is None:
         raise RunError(
             f"no evaluation in {job.run.folder}. Evaluate it: python -m anomask.evaluate run={job.run.folder}"

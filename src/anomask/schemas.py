@@ -123,6 +123,7 @@ class ReproduceConfig:
     methods: dict[str, RowConfig] = MISSING
     dataset: str = MISSING
     seeds: int = MISSING
+    folder: str | None = None
     results: str = MISSING
     sweep: str = MISSING
     launch: str = MISSING

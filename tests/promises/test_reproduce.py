@@ -10,7 +10,7 @@ from omegaconf import open_dict
 from anomask import reproduce as entry
 from anomask.config import CONF_FOLDER, register
 from anomask.errors import RunError
-from anomask.reproduce import codebook_jobs, evaluation_of, keep, missing_jobs
+from anomask.reproduce import codebook_jobs, jobs_of, keep, with_sources
 from anomask.schemas import RowConfig
 from anomask.tables import build
 from tests.conftest import TINY
@@ -23,39 +23,53 @@ def conf():
         yield compose
 
 
-def test_what_is_missing_is_each_row_and_seed_without_a_record(conf, tmp_path):
+def test_there_is_a_job_for_each_row_and_seed(conf, tmp_path):
     config = conf("reproduce", ["paper_table=t4", "dataset=covidseg256", "seeds=2", f"results={tmp_path}"])
-    jobs = list(missing_jobs(config))
+    jobs = jobs_of(config)
     assert len(jobs) == 14
-    for job in jobs[:6]:
-        job.record.parent.mkdir(parents=True)
-        job.record.write_text("{}")
-    left = list(missing_jobs(config))
-    assert [job.record for job in left] == [job.record for job in jobs[6:]]
-    assert left[0].overrides == ["experiment=ablation", "+ablation=t4_7_weight_both", "data=covidseg256", "seed=0"]
-    assert left[0].record == tmp_path / "covidseg256/t4_7_weight_both/seed0/record.json"
+    assert jobs[6].overrides == ["experiment=ablation", "+ablation=t4_7_weight_both", "data=covidseg256", "seed=0"]
+    assert jobs[6].record == tmp_path / "covidseg256/t4_7_weight_both/seed0/record.json"
+    elsewhere = jobs_of(conf("reproduce", ["paper_table=t4", f"results={tmp_path}", "folder=some/transplants"]))
+    assert elsewhere[6].record == tmp_path / "transplants/t4_7_weight_both/seed0/record.json"
+
+
+def test_only_what_is_missing_is_launched_and_what_it_stands_on(conf, tmp_path, monkeypatch, caplog):
+    launched = {}
+    monkeypatch.setattr(entry.Launcher, "__call__", lambda self, name, jobs: launched.update({name: jobs}))
+    monkeypatch.setattr(entry, "keep", lambda job: job.record)
+    config = conf("reproduce", ["paper_table=t5", f"results={tmp_path}", f"paths.runs={tmp_path}/runs"])
+    for job in jobs_of(config):
+        if "repair" not in str(job.record):
+            job.record.parent.mkdir(parents=True)
+            job.record.write_text("{}")
+    (made,) = entry.reproduce(config)
+    assert made.parent.parent.name == "t5_repair"
+    assert [job[1] for job in launched["runs"]] == ["+ablation=t4_7_weight_both"]  # whose weights it takes
+    assert [job[1] for job in launched["rescored"]] == ["+ablation=t5_repair"]
+    assert [job[1] for job in launched["codebooks"]] == ["name=lungwin256_codebook_seed0"]
+    assert len(launched["evaluations"]) == 1
+    launched.clear()
+    config.dry = True
+    assert entry.reproduce(config) == [] and not launched
 
 
 def test_every_codebook_is_listed_once_with_what_makes_it_different(conf, tmp_path):
-    jobs = list(missing_jobs(conf("reproduce", ["paper_table=t6", f"results={tmp_path}"])))
+    jobs = jobs_of(conf("reproduce", ["paper_table=t6", f"results={tmp_path}"]))
     found = codebook_jobs(jobs)
-    names = [job[1] for job in found]
-    assert names == [
+    assert [job[1] for job in found] == [
         "name=lungwin256_codebook_seed0",
         *(f"name=lungwin256_codebook_codes_{n}_seed0" for n in (256, 1024)),
         *(f"name=lungwin256_codebook_size_{n}_seed0" for n in (64, 96)),
     ]
     assert found[1][2:] == ["model.quantiser.n_codes=256", "data=lungwin256", "seed=0"]
-    table5 = list(missing_jobs(conf("reproduce", ["paper_table=t5", f"results={tmp_path}"])))
-    assert len(codebook_jobs(table5)) == 1  # the row that is trained; the others take its weights
+    assert with_sources(jobs[:1], jobs) == jobs[:1]
 
 
 def test_a_run_without_evaluation_is_not_kept(conf, tmp_path):
-    job = next(missing_jobs(conf("reproduce", [f"results={tmp_path}", f"paths.runs={tmp_path}/runs"])))
-    assert evaluation_of(job) is None
-    with pytest.raises(
-        RunError, match=r"no evaluation in .*lungwin256_ae_seed0.*Evaluate it: python -m anomask\.evaluate"
-    ):
+    job = jobs_of(conf("reproduce", [f"results={tmp_path}", f"paths.runs={tmp_path}/runs"]))[0]
+    assert job.evaluation is None
+    wanted = r"no evaluation in .*lungwin256_ae_seed0.*Evaluate it: python -m anomask\.evaluate"
+    with pytest.raises(RunError, match=wanted):
         keep(job)
     assert not job.record.exists()
 
