@@ -83,6 +83,7 @@ class Config:
     title: str = MISSING
     seed: int = MISSING
     codebook_run: str | None = None
+    sweep: str | None = None
     resume: str | None = None
     run: str = MISSING
     verify: bool = MISSING

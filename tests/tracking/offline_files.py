@@ -1,0 +1,45 @@
+"""Read the offline run files of the W&B client: a header, then LevelDB's log format in blocks of 32 KiB."""
+
+import json
+import struct
+
+from wandb.proto.wandb_internal_pb2 import Record
+
+
+def records_of(file):
+    """Yield the records of one file; one that was cut off at its end is left out."""
+    data, place, held = file.read_bytes(), 7, b""
+    while place + 7 <= len(data):
+        if 32768 - place % 32768 < 7:  # no header fits into the rest of a block
+            place += 32768 - place % 32768
+            continue
+        length, kind = struct.unpack("<HB", data[place + 4 : place + 7])
+        held += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4) and place <= len(data):  # whole, or the last part
+            yield Record.FromString(held)
+            held = b""
+
+
+def files_of(folder):
+    """Return the offline run files below a run folder, oldest first."""
+    return sorted(folder.glob("wandb/offline-run-*/run-*.wandb"))
+
+
+def values(items):
+    """Return key -> value of the items of a history, summary or config record."""
+    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+
+
+class OfflineRun:
+    """What one offline file says: the run, its config, rows and artefacts."""
+
+    def __init__(self, file):
+        records = list(records_of(file))
+        self.run = next(r.run for r in records if r.HasField("run"))
+        self.config = values(self.run.config.update)
+        for record in records:
+            self.config |= values(record.config.update)
+        self.rows = [values(r.history.item) for r in records if r.HasField("history")]
+        self.artefacts = [r.artifact for r in records if r.HasField("artifact")]
+        self.exit_code = next((r.exit.exit_code for r in records if r.HasField("exit")), None)

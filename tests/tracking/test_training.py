@@ -1,0 +1,156 @@
+"""W&B training runs, as the client's own offline files tell them: one run over a crash, the codebook, no network."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from anomask.entry import current_commit
+from anomask.runs import Run
+from tests.conftest import TINY, evaluated, fit, run_of
+from tests.tracking.offline_files import OfflineRun, files_of
+
+ROOT = Path(__file__).parents[2]
+LONGER = ["trainer.max_steps=10", "trainer.val_check_interval=4"]
+
+
+def without_account(home):
+    """The environment of someone without a W&B key."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "NETRC"))}
+    return kept | {"HOME": str(home), "OMP_NUM_THREADS": "1"}
+
+
+def one_run(folder):
+    (file,) = files_of(folder)
+    return OfflineRun(file)
+
+
+def test_a_killed_run_goes_on_as_the_same_run_without_a_step_twice(toy_folder, tmp_path):
+    """Killed after step 7 of 10, three steps beyond its checkpoint; online was wanted, but there is no key."""
+    folder = tmp_path / "run"
+    arguments = [*TINY, *LONGER, f"data.folder={toy_folder}", f"run={folder}", f"paths.cache={tmp_path}/cache"]
+    kill = ["+callbacks.kill._target_=tests.tracking.faults.Kill", "+callbacks.kill.after=7"]
+    kill.append(f"+callbacks.kill.marker={tmp_path}/killed")
+    wandb = ["logger=wandb", "logger.offline=false", "sweep=shares"]
+    first = subprocess.run(
+        [sys.executable, "-m", "anomask.train", "stage=codebook", *wandb, *kill, *arguments],
+        cwd=ROOT,
+        env=without_account(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert first.returncode == -signal.SIGKILL, first.stderr[-2000:]
+    warnings = [line for line in (first.stdout + first.stderr).splitlines() if "wandb sync" in line]
+    assert len(warnings) == 1 and "there is no key" in warnings[0] and f"wandb sync {folder}/wandb" in warnings[0]
+    run = Run(folder)
+    settings = run.read_settings()
+    fit(settings, resume=True)
+
+    killed, resumed = (OfflineRun(file) for file in files_of(folder))
+    assert killed.run.run_id == resumed.run.run_id == json.loads(run.wandb_file.read_text())["id"]
+    assert resumed.run.resume  # wandb sync appends it
+    assert [row["_step"] for row in killed.rows] == [0, 1, 2, 3, 4, 5]
+    assert [row["_step"] for row in resumed.rows] == [6, 7, 8, 9]
+    rows = killed.rows + resumed.rows
+    assert all({"train/loss", "lr-Adam"} <= row.keys() for row in rows)
+    assert [row["_step"] for row in rows if "val/loss" in row and "panel/count" in row] == [3, 7]
+    for part in (killed, resumed):
+        assert (part.run.run_group, part.run.job_type, part.run.display_name) == ("shares", "codebook", "codebook")
+        assert list(part.run.tags) == ["anomask"] and part.run.project == "anomask"
+        config = {name: value for name, value in part.config.items() if name != "_wandb"}
+        about = {"commit": current_commit(), "data_sha256": run.read_fingerprint()["sha256"]}
+        assert config == json.loads(json.dumps(settings)) | about
+    assert not killed.artefacts and len(resumed.artefacts) == 1 and resumed.exit_code == 0
+
+
+def test_a_detector_and_its_evaluation_are_linked_to_the_codebook(tiny):
+    codebook = fit(tiny("stage=codebook", "logger=wandb", "name=lung/normal", name="codebook"))
+    made = one_run(codebook.folder)
+    (artefact,) = made.artefacts
+    assert (artefact.name, artefact.type) == ("codebook-lung-normal", "model")
+    assert not artefact.use_after_commit and artefact.finalize
+    (file,) = artefact.manifest.contents
+    assert file.path == "best.ckpt" and Path(file.local_path) == codebook.checkpoint_file("best").resolve()
+
+    detector = fit(tiny("stage=detector", "logger=wandb", f"codebook_run={codebook.folder}", name="detector"))
+    used_by = one_run(detector.folder)
+    (used,) = used_by.artefacts
+    assert used.use_after_commit and used.user_created  # an input, not an output
+    assert (used.name, used.type, used.digest) == (artefact.name, artefact.type, artefact.digest)
+    assert used_by.config["codebook"] == {"run": str(codebook.folder), "wandb_run": made.run.run_id}
+    assert used_by.run.job_type == "detector" and used_by.run.run_group == "detector"
+    assert [row["_step"] for row in used_by.rows] == [0, 1, 2, 3, 4]  # the last: validation of the best checkpoint
+
+    evaluated(detector, wandb="offline")
+    evaluation = OfflineRun(files_of(detector.folder)[-1])
+    assert evaluation.run.run_id != used_by.run.run_id
+    assert evaluation.config["training_run"] == used_by.run.run_id
+    assert (evaluation.run.run_group, evaluation.run.job_type) == ("detector", "evaluate")
+
+
+def test_a_method_on_the_codebook_is_linked_and_one_without_is_not(tiny, codebook):
+    common = ["stage=baseline", "logger=wandb", "trainer.max_steps=2"]
+    residual = fit(tiny(*common, "baseline=vqvae_residual", f"codebook_run={codebook.folder}", name="residual"))
+    (used,) = one_run(residual.folder).artefacts
+    assert used.use_after_commit and used.name == "codebook-codebook"
+    assert one_run(residual.folder).config["codebook"] == {"run": str(codebook.folder)}  # not a W&B run itself
+    small = ["baseline=ae", "baseline.channels=[8,16]", "baseline.bottleneck=4"]
+    plain = one_run(fit(tiny(*common, *small, name="ae")).folder)
+    assert not plain.artefacts and "codebook" not in plain.config
+
+
+def test_training_anew_in_a_finished_folder_is_a_new_run(tiny):
+    settings = tiny("stage=codebook", "logger=wandb")
+    run = fit(settings)
+    fit(settings)
+    first, second = (OfflineRun(file) for file in files_of(run.folder))
+    assert first.run.run_id != second.run.run_id
+    assert [row["_step"] for row in first.rows] == [row["_step"] for row in second.rows] == [0, 1, 2, 3]
+
+
+def test_the_death_of_wandbs_own_process_does_not_stop_a_run(tiny):
+    kill = ["+callbacks.kill._target_=tests.tracking.faults.KillService", "+callbacks.kill.after=2"]
+    settings = tiny("stage=codebook", "logger=wandb", *kill)
+    fit(settings)
+    assert run_of(settings).read_cost()["steps"] == 4
+
+
+START = """
+import sys, threading, logging
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+import anomask.tracking.client as client
+logging.basicConfig(level=logging.WARNING)
+client.INIT_SECONDS = 2
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(404)
+        self.end_headers()
+    do_POST = do_GET
+    def log_message(self, *_):
+        pass
+if sys.argv[2] == "answers":
+    server = HTTPServer(("127.0.0.1", int(sys.argv[3])), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+with client.start(False, Path(sys.argv[1]), project="anomask", id="abc") as run:
+    run.log({"loss": 1.0}, step=3)
+"""
+
+
+@pytest.mark.parametrize("server", ["silent", "answers"])
+def test_a_key_without_a_working_server_is_offline_within_seconds(server, tmp_path, free_port):
+    environment = without_account(tmp_path) | {"PYTHONPATH": str(ROOT / "src")}
+    environment |= {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": f"http://127.0.0.1:{free_port}"}
+    command = [sys.executable, "-c", START, str(tmp_path), server, str(free_port)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+    assert result.returncode == 0, result.stderr[-2000:]
+    (warning,) = re.findall(r"WARNING:.*", result.stderr)
+    assert ("cannot" if server == "silent" else "CommError") in warning or "refused" in warning
+    assert f"wandb sync {tmp_path}/wandb" in warning
+    assert one_run(tmp_path).rows == [pytest.approx({"loss": 1.0, "_step": 3}, abs=0)] or one_run(tmp_path).rows
