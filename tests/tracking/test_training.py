@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,12 @@ def without_account(home):
     """The environment of someone without a W&B key."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "NETRC"))}
     return kept | {"HOME": str(home), "OMP_NUM_THREADS": "1"}
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
 
 
 def one_run(folder):
@@ -144,13 +151,15 @@ with client.start(False, Path(sys.argv[1]), project="anomask", id="abc") as run:
 
 
 @pytest.mark.parametrize("server", ["silent", "answers"])
-def test_a_key_without_a_working_server_is_offline_within_seconds(server, tmp_path, free_port):
+def test_a_key_without_a_working_server_is_offline_within_seconds(server, tmp_path):
+    port = free_port()
     environment = without_account(tmp_path) | {"PYTHONPATH": str(ROOT / "src")}
-    environment |= {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": f"http://127.0.0.1:{free_port}"}
-    command = [sys.executable, "-c", START, str(tmp_path), server, str(free_port)]
+    environment |= {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": f"http://127.0.0.1:{port}"}
+    command = [sys.executable, "-c", START, str(tmp_path), server, str(port)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
     assert result.returncode == 0, result.stderr[-2000:]
     (warning,) = re.findall(r"WARNING:.*", result.stderr)
-    assert ("cannot" if server == "silent" else "CommError") in warning or "refused" in warning
+    assert ("refused" if server == "silent" else "not online") in warning
     assert f"wandb sync {tmp_path}/wandb" in warning
-    assert one_run(tmp_path).rows == [pytest.approx({"loss": 1.0, "_step": 3}, abs=0)] or one_run(tmp_path).rows
+    (row,) = one_run(tmp_path).rows
+    assert row["loss"] == 1.0 and row["_step"] == 3
