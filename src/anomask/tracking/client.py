@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 REACH_SECONDS = 3  # for any answer of the server; a proxy of the environment is used
 INIT_SECONDS = 20  # for a server that answers, but not to W&B's client (its own limit is 90)
+FLUSH_SECONDS = 0.2  # until a row is in the run's file, where a killed process does not lose it (the client's own: 15)
 FINISH_SECONDS = 300  # for uploads at the end (the client's own limit is none); what is left stays on disk
 
 
@@ -37,12 +38,17 @@ def start(offline: bool, folder: Path, **about: Any) -> wandb.Run:
     if mode == "online" and (obstacle := _obstacle()):
         _warn(f"offline: {obstacle}", folder)
         mode = "offline"
-    limits = wandb.Settings(init_timeout=INIT_SECONDS, finish_timeout=FINISH_SECONDS)
+    limits = wandb.Settings(
+        init_timeout=INIT_SECONDS,
+        finish_timeout=FINISH_SECONDS,
+        x_transaction_log_flush_interval=FLUSH_SECONDS,
+    )
     for attempt in dict.fromkeys((mode, "offline")):
         try:
             return wandb.init(mode=attempt, dir=str(folder), settings=limits, **about)
         except Exception as error:  # as in `going_on`
             _warn(f"not {attempt}: {type(error).__name__}: {error}", folder)
+            wandb.teardown(exit_code=1)  # otherwise its own process still holds the id
     return wandb.init(mode="disabled")
 
 
@@ -57,18 +63,25 @@ def going_on() -> Iterator[None]:
 
 def _obstacle() -> str | None:
     """Return why W&B cannot be online, as far as seconds can tell."""
+    if (silence := _silence(wandb.setup().settings.base_url)) is not None:
+        return silence  # asked first: without a network `login` takes seconds
     try:
-        if not wandb.login(prompt=False, verify=False):
-            return "there is no key (wandb login, or WANDB_API_KEY)"
-        server = wandb.setup().settings.base_url
+        return None if wandb.login(prompt=False, verify=False) else "there is no key (wandb login, or WANDB_API_KEY)"
+    except wandb.Error as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _silence(server: str) -> str | None:
+    """Return why a server does not answer, or None if it does."""
+    try:
         urlopen(server, timeout=REACH_SECONDS).close()
     except HTTPError:
-        return None  # it answered
-    except (wandb.Error, OSError, HTTPException) as error:
+        return None  # this is an answer
+    except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, ssl.SSLError):
             return None  # it is there; W&B's client has its own settings for certificates
-        return f"{type(error).__name__}: {reason}"
+        return f"no answer from {server} ({reason})"
     return None
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,7 +40,7 @@ class TrainingLogger(WandbLogger):
         self, settings: dict[str, Any], run: Run, resume: bool, codebook: Run | None, offline: bool, **about: Any
     ) -> None:
         earlier = wandb_note(run) if resume or run.read_cost() is None else None
-        self.note = earlier or {"id": wandb.util.generate_id(), "step": -1}
+        self.note = earlier or {"id": secrets.token_hex(6), "step": -1}
         self.run, self.is_codebook = run, settings["stage"]["name"] == "codebook"
         self.logged = self.step = self.note["step"]
         self.row: dict[str, Any] = {}
@@ -59,6 +60,7 @@ class TrainingLogger(WandbLogger):
         step = self.step if step is None else step
         if step <= self.logged:
             return
+        step = max(step, self.note["step"] + 1)  # what comes after the checkpoint of its step joins the next row
         if step > self.step:
             self._send()
             self.step = step
@@ -88,7 +90,7 @@ class TrainingLogger(WandbLogger):
             with going_on():
                 self.note["step"] = self.step
                 write_json(self.run.wandb_file, self.note)  # first: a crash here may cost a row, but never repeats one
-                self.experiment.log(row, step=self.step)
+                self.experiment.log(row, step=self.step, commit=True)
 
     @rank_zero_only
     def _use(self, codebook: Run) -> None:
