@@ -12,7 +12,7 @@ from anomask.errors import ConfigError, DataError, RunError
 from anomask.runs import Run
 from anomask.schemas import CompareConfig
 from tests.conftest import evaluated, fit, save, toy_slice
-from tests.tracking.offline_files import files_of, records_of, values
+from tests.tracking.offline_files import files_of, finished, values
 
 COMPARE = CompareConfig(first="", second="", runs="runs", bootstrap=50, seed=0)
 
@@ -67,7 +67,7 @@ def test_wandb_offline_gets_the_records_numbers(detector):
     folder = evaluated(detector, wandb="offline")
     (file,) = files_of(detector.folder)
     summary, keys = {}, set()
-    for entry in records_of(file):
+    for entry in finished(file):
         summary |= values(entry.summary.update)
         keys |= values(entry.history.item).keys()
     row = record_of(folder)["image"][0]

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 
 from wandb.proto.wandb_internal_pb2 import Record
 
@@ -26,6 +27,16 @@ def files_of(folder):
     return sorted(folder.glob("wandb/offline-run-*/run-*.wandb"))
 
 
+def finished(file, seconds=20):
+    """Return the records of a run that was finished; the client's own process writes the last ones a moment later."""
+    for _ in range(10 * seconds):
+        records = list(records_of(file))
+        if any(record.HasField("exit") for record in records):
+            return records
+        time.sleep(0.1)
+    raise AssertionError(f"{file} has no exit record")
+
+
 def values(items):
     """Return key -> value of the items of a history, summary or config record."""
     return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
@@ -34,8 +45,7 @@ def values(items):
 class OfflineRun:
     """What one offline file says: the run, its config, rows and artefacts."""
 
-    def __init__(self, file):
-        records = list(records_of(file))
+    def __init__(self, records):
         self.run = next(r.run for r in records if r.HasField("run"))
         self.config = values(self.run.config.update)
         for record in records:

@@ -15,7 +15,7 @@ import pytest
 from anomask.entry import current_commit
 from anomask.runs import Run
 from tests.conftest import TINY, evaluated, fit, run_of
-from tests.tracking.offline_files import OfflineRun, files_of
+from tests.tracking.offline_files import OfflineRun, files_of, finished, records_of
 
 ROOT = Path(__file__).parents[2]
 LONGER = ["trainer.max_steps=10", "trainer.val_check_interval=4"]
@@ -35,7 +35,7 @@ def free_port():
 
 def one_run(folder):
     (file,) = files_of(folder)
-    return OfflineRun(file)
+    return OfflineRun(finished(file))
 
 
 def test_a_killed_run_goes_on_as_the_same_run_without_a_step_twice(toy_folder, tmp_path):
@@ -60,7 +60,8 @@ def test_a_killed_run_goes_on_as_the_same_run_without_a_step_twice(toy_folder, t
     settings = run.read_settings()
     fit(settings, resume=True)
 
-    killed, resumed = (OfflineRun(file) for file in files_of(folder))
+    first_file, second_file = files_of(folder)
+    killed, resumed = OfflineRun(list(records_of(first_file))), OfflineRun(finished(second_file))
     assert killed.run.run_id == resumed.run.run_id == json.loads(run.wandb_file.read_text())["id"]
     assert resumed.run.resume  # wandb sync appends it
     assert [row["_step"] for row in killed.rows] == [0, 1, 2, 3, 4, 5]
@@ -96,7 +97,7 @@ def test_a_detector_and_its_evaluation_are_linked_to_the_codebook(tiny):
     assert [row["_step"] for row in used_by.rows] == [0, 1, 2, 3, 4]  # the last: validation of the best checkpoint
 
     evaluated(detector, wandb="offline")
-    evaluation = OfflineRun(files_of(detector.folder)[-1])
+    evaluation = OfflineRun(finished(files_of(detector.folder)[-1]))
     assert evaluation.run.run_id != used_by.run.run_id
     assert evaluation.config["training_run"] == used_by.run.run_id
     assert (evaluation.run.run_group, evaluation.run.job_type) == ("detector", "evaluate")
@@ -117,16 +118,17 @@ def test_training_anew_in_a_finished_folder_is_a_new_run(tiny):
     settings = tiny("stage=codebook", "logger=wandb")
     run = fit(settings)
     fit(settings)
-    first, second = (OfflineRun(file) for file in files_of(run.folder))
+    first, second = (OfflineRun(finished(file)) for file in files_of(run.folder))
     assert first.run.run_id != second.run.run_id
     assert [row["_step"] for row in first.rows] == [row["_step"] for row in second.rows] == [0, 1, 2, 3, 4]
 
 
-def test_the_death_of_wandbs_own_process_does_not_stop_a_run(tiny):
+def test_the_death_of_wandbs_own_process_stops_neither_its_run_nor_the_log_of_the_next(tiny):
     kill = ["+callbacks.kill._target_=tests.tracking.faults.KillService", "+callbacks.kill.after=2"]
     settings = tiny("stage=codebook", "logger=wandb", *kill)
     fit(settings)
     assert run_of(settings).read_cost()["steps"] == 4
+    assert len(one_run(fit(tiny("stage=codebook", "logger=wandb", name="next")).folder).rows) == 5
 
 
 START = """
@@ -154,9 +156,9 @@ with client.start(False, Path(sys.argv[1]), project="anomask", id="abc") as run:
 @pytest.mark.parametrize(
     ("server", "key", "reason"),
     [
-        ("silent", "0" * 40, "offline: no answer from .* refused"),
-        ("answers", "", "offline: there is no key"),
-        ("answers", "0" * 40, "not online: CommError"),
+        ("silent", "0" * 40, "is offline: no answer from .* refused"),
+        ("answers", "", "is offline: there is no key"),
+        ("answers", "0" * 40, "did not start online: CommError"),
     ],
 )
 def test_without_key_or_server_a_run_is_offline_within_seconds(server, key, reason, tmp_path):

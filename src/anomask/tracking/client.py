@@ -33,22 +33,24 @@ def start(offline: bool, folder: Path, **about: Any) -> wandb.Run:
         a run that is online if that was wanted and possible, else offline; switched off if not even that is possible
     """
     if wandb.run is not None:
-        wandb.finish(exit_code=1)  # of a job of the same process that broke off
+        with going_on():
+            wandb.finish(exit_code=1)  # of a job of the same process that broke off
     mode = "offline" if offline else wandb.setup().settings.mode
     if mode == "online" and (obstacle := _obstacle()):
-        _warn(f"offline: {obstacle}", folder)
+        _warn(f"is offline: {obstacle}", folder)
         mode = "offline"
     limits = wandb.Settings(
         init_timeout=INIT_SECONDS,
         finish_timeout=FINISH_SECONDS,
         x_transaction_log_flush_interval=FLUSH_SECONDS,
     )
-    for attempt in dict.fromkeys((mode, "offline")):
+    for attempt in (mode, "offline"):
         try:
             return wandb.init(mode=attempt, dir=str(folder), settings=limits, **about)
         except Exception as error:  # as in `going_on`
-            _warn(f"not {attempt}: {type(error).__name__}: {error}", folder)
-            wandb.teardown(exit_code=1)  # otherwise its own process still holds the id
+            _warn(f"did not start {attempt}: {type(error).__name__}: {error}", folder)
+            with going_on():
+                wandb.teardown(exit_code=1)  # its own process, which may hold the id, or be dead since an earlier job
     return wandb.init(mode="disabled")
 
 
@@ -91,4 +93,4 @@ def _warn_once(message: str) -> None:
 
 
 def _warn(what: str, folder: Path) -> None:
-    log.warning("W&B is %s. This run goes on; upload it later with: wandb sync %s", what, folder / "wandb")
+    log.warning("W&B %s. This run goes on; upload it later with: wandb sync %s", what, folder / "wandb")
