@@ -16,7 +16,7 @@ import wandb
 log = logging.getLogger(__name__)
 
 REACH_SECONDS = 3  # for any answer of the server; a proxy of the environment is used
-INIT_SECONDS = 20  # for a server that answers, but not to W&B's client (its own limit is 90)
+INIT_SECONDS = 10  # for a server that answers, but not to W&B's client (its own limit is 90)
 FLUSH_SECONDS = 0.2  # until a row is in the run's file, where a killed process does not lose it (the client's own: 15)
 FINISH_SECONDS = 300  # for uploads at the end (the client's own limit is none); what is left stays on disk
 
