@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export MPLBACKEND := Agg
 export WANDB_SILENT := true
 
-.PHONY: help demo table1 table3 benchmark baselines-env anomalib test test-all lint clean
+.PHONY: help demo tables $(TABLES) reproduce benchmark baselines-env anomalib test test-all lint clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -16,36 +16,37 @@ demo: $(VENV)/installed ## both stages, evaluation, pictures and report on the s
 	$(RUN) -m anomask.train experiment=demo_detector codebook_run=demo_codebook
 	$(RUN) -m anomask.evaluate run=demo_detector
 
-# Records and tables on real slices (in $ANOMASK_DATA): make table1 DATA=covidseg256 SEED=1. What is there is not made again.
+# Tables of the paper on real slices (in $ANOMASK_DATA): from records alone, and what makes missing ones.
 DATA ?= lungwin256
-SEED ?= 0
-RUNS := $(or $(ANOMASK_RUNS),runs)
-METHODS := $(shell sed -n 's/^methods: \[\(.*\)\]/\1/p' conf/tables.yaml | tr -d ,)
-RECORD = results/$(DATA)/%/seed$(SEED)/record.json
-CODEBOOK := $(RUNS)/$(DATA)_codebook_seed$(SEED)/latest
+TABLE ?= 1
+SEEDS ?= 1
+TABLES := table1 table2 table3 table4 table5 table6 table7 table8
 
-table1 table3: table%: $(METHODS:%=$(RECORD)) ## detection and localisation of every method, from records; makes missing ones
+tables: $(TABLES) ## tables 1 to 8 from the records in results/DATA, as Markdown, LaTeX and CSV
+
+table1: ## detection, all diseases together: make table1 DATA=covidseg256
+table2: ## detection of each disease
+table3: ## localisation, in the slice and in the lung
+table4: ## ablation of the paper's method
+table5: ## map and score
+table6: ## hyper-parameters
+table7: ## the release's behaviour against the method
+table8: ## cost
+$(TABLES): table%: $(VENV)/installed
 	$(RUN) -m anomask.tables paper_table=t$* records=results/$(DATA)
 
-# The codebook is looked for in the recipe: as a prerequisite it would be trained although all records are there.
-$(RECORD): | $(VENV)/installed
-	test -e $(CODEBOOK) || $(RUN) -m anomask.train experiment=codebook data=$(DATA) seed=$(SEED)
-	$(RUN) -m anomask.train experiment=$(EXPERIMENT) data=$(DATA) seed=$(SEED)
-	$(RUN) -m anomask.evaluate run=$(DATA)_$*_seed$(SEED)
-	mkdir -p $(@D)
-	cp $(RUNS)/$(DATA)_$*_seed$(SEED)/latest/evaluation/$(DATA)/scores.csv $(@D)
-	cp $(RUNS)/$(DATA)_$*_seed$(SEED)/latest/evaluation/$(DATA)/record.json $@.part && mv $@.part $@
-EXPERIMENT = $(or $(if $(filter anomask,$*),detector),$(if $(filter anomask_paper,$*),detector_paper),baseline_$*)
+reproduce: $(VENV)/installed ## train and evaluate what a table lacks: make reproduce TABLE=4 DATA=lungwin256 SEEDS=3
+	$(RUN) -m anomask.reproduce paper_table=t$(TABLE) dataset=$(DATA) seeds=$(SEEDS) "launch='$(LAUNCH)'"
 
-benchmark: $(VENV)/installed ## time of the synthesiser, the metrics, the checks of a data folder and the decoded cache
+benchmark: $(VENV)/installed ## time of the synthesiser, metrics, data checks, decoded cache, and of training on paper
 	$(RUN) benchmarks/synthesiser.py
 	$(RUN) benchmarks/metrics.py
 	$(RUN) benchmarks/verify.py
+	$(RUN) benchmarks/scaling.py
 
 # Models of anomalib live in an environment of their own: its pins and ours cannot be met together.
 BASELINES := .venv-baselines
 MODEL ?= patchcore
-DATA ?= phantom
 baselines-env: $(BASELINES)/installed ## anomalib's own environment, 6 GB, never touching .venv
 
 # What is not whole is removed, whatever cut it off; pip's and the trial's last lines are the reason.

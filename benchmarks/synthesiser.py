@@ -12,6 +12,7 @@ from functools import partial
 
 import torch
 
+from anomask.synthesis.draws import SliceDraws
 from anomask.synthesis.location import salience
 from anomask.synthesis.replacement import candidates, pooled
 from anomask.synthesis.salience import channel_variance, entropy_change, per_image_minmax, token_salience
@@ -66,7 +67,7 @@ def main():
     synthesiser = Synthesiser(salience, draw, 0.1)
 
     def step():
-        return synthesiser(features._replace(salience=measure(tokens)), codebook, allowed, generator)
+        return synthesiser(features._replace(salience=measure(tokens)), codebook, allowed, SliceDraws(range(a.batch)))
 
     mask = step().mask
     corrupted = int(mask.sum())
@@ -74,7 +75,7 @@ def main():
         "channel variance": lambda: channel_variance(tokens),
         "entropy change": lambda: entropy_change(tokens, 8),
         "candidates (distances and top k)": lambda: candidates(tokens[mask], codes[mask], codebook, 20, 0.0, 1.0),
-        "synthesiser on cached salience": lambda: synthesiser(features, codebook, allowed, generator),
+        "synthesiser on cached salience": lambda: synthesiser(features, codebook, allowed, SliceDraws(range(a.batch))),
         "whole step": step,
     }
     for name, call in parts.items():

@@ -19,7 +19,7 @@ from anomask.metrics.bootstrap import paired_difference
 from anomask.metrics.curves import defined
 from anomask.metrics.image import weighted_auroc, weighted_average_precision
 from anomask.report.difference import comparison, pixel_differences
-from anomask.report.files import read_clusters, read_scores
+from anomask.report.saved import read_clusters, read_scores
 from anomask.runs import Run, find_run
 from anomask.schemas import CompareConfig
 

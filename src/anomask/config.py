@@ -3,17 +3,22 @@
 Groups that name a class with `_target_` are plain mappings here: the class's constructor is their schema.
 """
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from anomask import schemas
 from anomask.schemas import PathsConfig
 
 CONF_FOLDER = Path(__file__).parents[2] / "conf"
+
+# What changes neither weights nor threshold of a run: where things are, what is logged and shown.
+UNKEYED = ("run", "resume", "sweep", "verify", "paths", "logger", "callbacks")
 
 
 @dataclass
@@ -83,8 +88,9 @@ class Config:
     title: str = MISSING
     seed: int = MISSING
     codebook_run: str | None = None
-    sweep: str | None = None
+    weights_run: str | None = None
     resume: str | None = None
+    sweep: str | None = None
     run: str = MISSING
     verify: bool = MISSING
     data: dict[str, Any] = MISSING
@@ -119,7 +125,7 @@ class ExternalConfig:
 
 
 def register() -> None:
-    """Make the schemas known to Hydra, and two resolvers: for `resume` in place of a new run folder, for run names."""
+    """Make the schemas known to Hydra."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     store.store(name="external_schema", node=ExternalConfig)
@@ -128,12 +134,34 @@ def register() -> None:
     store.store(name="compare_schema", node=schemas.CompareConfig)
     store.store(name="transplant_schema", node=schemas.TransplantConfig)
     store.store(name="tables_schema", node=schemas.TablesConfig)
+    store.store(name="reproduce_schema", node=schemas.ReproduceConfig)
+    store.store(name="sweep_schema", node=schemas.SweepConfig)
     store.store(name="prepare_schema", node=schemas.PrepareConfig)
     store.store(name="verify_schema", node=schemas.VerifyConfig)
-    OmegaConf.register_new_resolver("first_set", lambda *values: next(v for v in values if v), replace=True)
-    OmegaConf.register_new_resolver("basename", lambda path: Path(path).name, replace=True)
+
+
+def settings_key(settings: dict[str, Any]) -> str:
+    """Name resolved settings by 12 hex digits; equal names train the same weights and threshold.
+
+    Args:
+        settings: of a whole run, see `plain`; what is in `UNKEYED` and the progress bar do not count.
+    """
+    kept = {name: value for name, value in settings.items() if value is not None and name not in UNKEYED}
+    kept["trainer"] = {name: value for name, value in kept["trainer"].items() if name != "enable_progress_bar"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _key_of_root(_root_: DictConfig) -> str:
+    values = {name: _root_[name] for name in _root_ if name not in ("hydra", *UNKEYED)}
+    return settings_key({name: plain(v) if OmegaConf.is_config(v) else v for name, v in values.items()})
 
 
 def plain(config: Any) -> dict[str, Any]:
     """Return settings as plain dicts, lists and numbers, every interpolation resolved."""
     return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+
+# At import and not in `register`: a launcher's worker process imports this module without running an entry point.
+OmegaConf.register_new_resolver("first_set", lambda *values: next(v for v in values if v), replace=True)
+OmegaConf.register_new_resolver("basename", lambda path: Path(path).name, replace=True)
+OmegaConf.register_new_resolver("settings_key", _key_of_root, replace=True)

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hydra.errors import InstantiationException
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException, InstantiationException
+from hydra.types import RunMode
 
 from anomask.errors import AnomaskError, find_user_error
 
@@ -17,7 +19,10 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Turn an `AnomaskError` (also one that a library wrapped) into one clear line and exit code 1."""
+    """Turn an `AnomaskError` (also one that a library wrapped) into one clear line and exit code 1.
+
+    A job of a sweep raises instead of leaving, so that the other jobs are still done.
+    """
     try:
         yield
     except (AnomaskError, InstantiationException, RuntimeError) as error:
@@ -25,10 +30,17 @@ def user_errors() -> Iterator[None]:
         if cause is None:
             raise
         log.error("%s: %s", type(cause).__name__, cause)
+        if in_sweep():
+            raise CompactHydraException(str(cause)) from error
         sys.exit(1)
     except OSError as error:
         log.error("%s: %s. Free space, or choose another folder.", type(error).__name__, error)
         sys.exit(1)
+
+
+def in_sweep() -> bool:
+    """Say whether this is a job of a multirun."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def quieten() -> None:

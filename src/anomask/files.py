@@ -54,6 +54,15 @@ def whole_folder(path: Path, marker: str) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def link_whole(link: Path, target: Path) -> None:
+    """Point the symbolic link `link` at `target`, replacing an earlier one at once."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    temporary = link.with_name(f".{link.name}.{os.getpid()}.part")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    os.replace(temporary, link)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path`, wholly or not at all."""
     with whole_file(path) as temporary:

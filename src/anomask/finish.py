@@ -2,11 +2,14 @@
 
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from anomask.report.threshold import thresholds
@@ -14,6 +17,7 @@ from anomask.runs import Run
 from anomask.stages.baseline import BaselineStage
 from anomask.stages.codebook import CodebookStage
 from anomask.stages.detector import DetectorStage
+from anomask.stages.seeding import slice_draws
 from anomask.types import SliceBatch
 
 TIMED = 16  # slices in the batch whose detection is timed
@@ -42,6 +46,7 @@ def fit_normals(stage: BaselineStage, data: pl.LightningDataModule, trainer: pl.
     if trainer.is_global_zero:
         state = {name: value.cpu() for name, value in stage.state_dict().items()}
         run.write_checkpoint("best", {"settings": stage.settings, "state_dict": state})
+    trainer.strategy.barrier()  # nobody reads what is not written
 
 
 def write_threshold(
@@ -51,10 +56,17 @@ def write_threshold(
     stage.load_state_dict(run.load_checkpoint("best")["state_dict"])
     trainer.validate(stage, datamodule=data, verbose=False)
     if trainer.is_global_zero:
-        scores, counts = torch.cat(stage.normal_scores).tolist(), stage.normal_pixels.negatives
-        scoring = stage.settings["scoring"]
+        scores, scoring = stage.normals.scores.tolist(), stage.settings["scoring"]
         run.write_normal_scores(scores)
-        run.write_threshold(thresholds(scores, scoring["specificity"], counts, scoring["pixel_specificity"]))
+        pixels = stage.normals.pixels
+        run.write_threshold(thresholds(scores, scoring["specificity"], pixels, scoring["pixel_specificity"]))
+
+
+def write_validation(trainer: pl.Trainer, run: Run) -> None:
+    """Write the figure by which the best checkpoint was chosen, if one was."""
+    for callback in trainer.callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_score is not None:
+            run.write_validation(callback.monitor, callback.mode, float(callback.best_model_score))
 
 
 def cost(
@@ -68,21 +80,52 @@ def cost(
         "cpu_threads": torch.get_num_threads(),
         "parameters": sum(p.numel() for p in stage.parameters()),
         "trained_parameters": sum(p.numel() for p in stage.parameters() if p.requires_grad),
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_memory_mb": _peak_memory_mb(),
     }
+    if isinstance(stage, DetectorStage):
+        bill["synthesis_ms_per_slice"] = round(_synthesis_ms(stage, data, trainer), 3)
     if not isinstance(stage, CodebookStage):
         bill["detect_ms_per_slice"] = round(_detection_ms(stage, data, trainer), 3)
     return bill
 
 
 def _detection_ms(stage: DetectorStage | BaselineStage, data: pl.LightningDataModule, trainer: pl.Trainer) -> float:
+    batch = _timed_batch(stage, data, trainer)
+    return _ms_per_slice(lambda: stage.detect(batch).score)
+
+
+def _synthesis_ms(stage: DetectorStage, data: pl.LightningDataModule, trainer: pl.Trainer) -> float:
+    batch = _timed_batch(stage, data, trainer)
+    with torch.no_grad():
+        features = stage.features(batch)
+        return _ms_per_slice(lambda: stage.corrupter(batch, features, slice_draws(batch.index, stage.seed)).mask)
+
+
+def _timed_batch(stage: pl.LightningModule, data: pl.LightningDataModule, trainer: pl.Trainer) -> SliceBatch:
     device = trainer.strategy.root_device
     rows = [data.validation_set[row % len(data.validation_set)] for row in range(TIMED)]
-    batch = SliceBatch(*(torch.stack(parts).to(device) for parts in zip(*rows, strict=True)))
     stage.to(device).eval()
+    return SliceBatch(*(torch.stack(parts).to(device) for parts in zip(*rows, strict=True)))
+
+
+def _ms_per_slice(work: Callable[[], Tensor]) -> float:
     seconds = []
     for _ in range(4):  # the first one warms up; the best of the rest says least about the machine's other work
         start = time.perf_counter()
-        stage.detect(batch).score.tolist()  # waits for the device
+        work().tolist()  # waits for the device
         seconds.append(time.perf_counter() - start)
     return 1e3 * min(seconds[1:]) / TIMED
+
+
+def reset_peak_memory() -> None:
+    """Forget the memory of earlier jobs of this process, where the system lets one (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory_mb() -> int:
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) / 1024)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

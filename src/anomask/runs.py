@@ -1,7 +1,6 @@
 """A run folder: what its files are called, and how to find, write and reopen one."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import torch
 import yaml
 
 from anomask.errors import RunError
-from anomask.files import whole_file, write_json, write_text
+from anomask.files import link_whole, whole_file, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,8 @@ class Run:
     """One training run's folder.
 
     ``config.yaml`` settings, resolved · ``checkpoints/best.ckpt, last.ckpt`` · ``threshold.json`` decision threshold ·
-    ``normal_scores.json`` of validation normals · ``fingerprint.json`` the data it learned from · ``cost.json`` ·
+    ``normal_scores.json`` of validation normals ·
+    ``validation.json`` the figure that chose `best` · ``fingerprint.json`` the data it learned from · ``cost.json`` ·
     ``pictures/`` training panels · ``evaluation/<name>/`` results · ``predictions/<name>/`` of new slices ·
     ``metrics.csv`` where logger=csv · ``wandb.json`` and ``wandb/`` where logger=wandb.
     """
@@ -34,6 +34,11 @@ class Run:
     def threshold_file(self) -> Path:
         """The decision threshold and what it means."""
         return self.folder / "threshold.json"
+
+    @property
+    def validation_file(self) -> Path:
+        """The validation figure of the best checkpoint."""
+        return self.folder / "validation.json"
 
     @property
     def cost_file(self) -> Path:
@@ -58,6 +63,12 @@ class Run:
     def checkpoint_file(self, which: str) -> Path:
         """The checkpoint `best` or `last`."""
         return self.folder / "checkpoints" / f"{which}.ckpt"
+
+    def resume_file(self) -> Path:
+        """The newest checkpoint to go on from: `last`, or what Lightning wrote when SLURM announced the job's end."""
+        last = self.checkpoint_file("last")
+        found = [file for file in (last, *self.folder.glob("hpc_ckpt_*.ckpt")) if file.is_file()]
+        return max(found, key=lambda file: file.stat().st_mtime, default=last)
 
     def evaluation_folder(self, name: str) -> Path:
         """Where the results on the data set `name` go."""
@@ -94,16 +105,7 @@ class Run:
                 f"no checkpoint {which!r} in {file.parent} (found: {', '.join(found) or 'none'}). The run has not "
                 f"validated yet or was cut off; continue it with resume={self.folder}."
             )
-        try:
-            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises a dozen kinds for a damaged file; all mean the same to a user
-            raise RunError(
-                f"{file} cannot be read ({type(error).__name__}): it is cut off or damaged. Use the run's "
-                "other checkpoint (checkpoint=last or best) or train again."
-            ) from error
-        if not isinstance(checkpoint, dict) or not {"settings", "state_dict"} <= checkpoint.keys():
-            raise RunError(f"{file} is not an anomask checkpoint: it has no settings beside its weights.")
-        return checkpoint
+        return load_checkpoint(file)
 
     def write_checkpoint(self, which: str, checkpoint: dict[str, Any]) -> None:
         """Write a checkpoint: `state_dict` and `settings`, plain values and tensors only."""
@@ -135,10 +137,17 @@ class Run:
         file = self.normal_scores_file
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
-    def write_cost(self, seconds: float, about: dict[str, Any]) -> None:
-        """Write what the training cost; seconds of earlier, finished parts of a resumed run are added."""
-        earlier = (self.read_cost() or {}).get("seconds", 0.0)
-        write_json(self.cost_file, {"seconds": round(earlier + seconds, 1), **about})
+    def write_validation(self, monitor: str, mode: str, value: float) -> None:
+        """Write the validation figure that chose the best checkpoint: searches look at it, never at test figures."""
+        write_json(self.validation_file, {"monitor": monitor, "mode": mode, "value": value})
+
+    def read_validation(self) -> dict[str, Any] | None:
+        """Read the validation figure: monitor, mode ('min' or 'max') and value; None where the run has none."""
+        return json.loads(self.validation_file.read_text(encoding="utf-8")) if self.validation_file.is_file() else None
+
+    def write_cost(self, about: dict[str, Any]) -> None:
+        """Write what the training cost; the last file of a run, which is finished by it."""
+        write_json(self.cost_file, about)
 
     def read_cost(self) -> dict[str, Any] | None:
         """Read what the training cost, or None where the run did not write it."""
@@ -160,12 +169,37 @@ class Run:
             earlier = len(list(self.folder.glob("metrics.*.csv")))
             file.rename(file.with_suffix(f".{earlier}.csv"))
 
+    @property
+    def finished(self) -> bool:
+        """Whether training, threshold and cost are all there."""
+        return self.cost_file.is_file()
+
+    @property
+    def label(self) -> str:
+        """The run's name and which of that name's runs it is."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
     def link_latest(self) -> None:
         """Point ``latest`` beside this folder at it."""
-        link = self.folder.parent / "latest"
-        temporary = self.folder.parent / f".latest.{os.getpid()}"
-        temporary.symlink_to(self.folder.name)
-        os.replace(temporary, link)
+        link_whole(self.folder.parent / "latest", Path(self.folder.name))
+
+
+def load_checkpoint(file: Path) -> dict[str, Any]:
+    """Load a checkpoint file: `state_dict` and `settings`, plain values and tensors only.
+
+    Raises:
+        RunError: it is cut off, or not one of ours.
+    """
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a dozen kinds for a damaged file; all mean the same to a user
+        raise RunError(
+            f"{file} cannot be read ({type(error).__name__}): it is cut off or damaged. Use the run's "
+            "other checkpoint (checkpoint=last or best) or train again."
+        ) from error
+    if not isinstance(checkpoint, dict) or not {"settings", "state_dict"} <= checkpoint.keys():
+        raise RunError(f"{file} is not an anomask checkpoint: it has no settings beside its weights.")
+    return checkpoint
 
 
 def find_run(text: str, runs_folder: str, *stages: str) -> Run:

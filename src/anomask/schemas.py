@@ -84,13 +84,23 @@ class TransplantConfig:
 
 
 @dataclass
+class RowConfig:
+    """A row of a table: what makes its record, and what it is called."""
+
+    run: str = MISSING  # overrides of anomask.train
+    codebook: str = ""  # overrides of the stage 1 that it stands on, beside experiment=codebook
+    title: str | None = None  # None: the record's own
+
+
+@dataclass
 class TableConfig:
     """What a table shows; `conf/paper_table`."""
 
     number: int = MISSING
     title: str = MISSING
     columns: list[str] = MISSING
-    rows: list[str] = MISSING
+    against: str = MISSING
+    rows: dict[str, RowConfig] = MISSING
 
 
 @dataclass
@@ -99,8 +109,34 @@ class TablesConfig:
 
     paper_table: TableConfig = field(default_factory=TableConfig)
     records: str = MISSING
-    methods: list[str] = MISSING
+    methods: dict[str, RowConfig] = MISSING
     output: str = MISSING
+    bootstrap: int = MISSING
+    seed: int = MISSING
+
+
+@dataclass
+class ReproduceConfig:
+    """The missing records of one table; `conf/reproduce.yaml`."""
+
+    paper_table: TableConfig = field(default_factory=TableConfig)
+    methods: dict[str, RowConfig] = MISSING
+    dataset: str = MISSING
+    seeds: int = MISSING
+    results: str = MISSING
+    sweep: str = MISSING
+    launch: str = MISSING
+    dry: bool = MISSING
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@dataclass
+class SweepConfig:
+    """One page of a sweep; `conf/sweep.yaml`."""
+
+    sweep: str | None = None
+    runs_of: str | None = None
+    runs: str = MISSING
 
 
 @dataclass

@@ -11,9 +11,9 @@ from anomask.config import CONF_FOLDER, register
 from anomask.entry import user_errors
 from anomask.errors import ConfigError
 from anomask.files import write_text
-from anomask.report.columns import COLUMNS
-from anomask.report.paper_table import read_rows
-from anomask.report.table_formats import as_csv, footnote, latex, markdown
+from anomask.report.columns import choose
+from anomask.report.paper_table import Resampling, cells, read_rows
+from anomask.report.table_formats import Filled, as_csv, footnote, latex, markdown, without_empty
 from anomask.schemas import TablesConfig
 
 log = logging.getLogger(__name__)
@@ -30,25 +30,26 @@ def build(config: TablesConfig) -> Path:
         the Markdown file
 
     Raises:
-        ConfigError: an unknown column.
+        ConfigError: an unknown column or reference row.
         RunError: records that are missing or damaged.
     """
-    names = list(config.paper_table.columns)
-    unknown = [name for name in names if name not in COLUMNS]
-    if unknown:
-        raise ConfigError(f"table column {', '.join(unknown)} is unknown; use some of {', '.join(COLUMNS)}.")
-    folder = Path(config.records)
-    rows = read_rows(folder, list(config.paper_table.rows))
-    title = f"Table {config.paper_table.number}. {config.paper_table.title}: {folder.name}"
-    about, stem = footnote(rows), f"table{config.paper_table.number}"
-    text = markdown(title, rows, names, about)
-    folder = Path(config.output)
-    write_text(folder / f"{stem}.tex", latex(title, rows, names, about))
-    write_text(folder / f"{stem}.csv", as_csv(rows, names))
-    write_text(folder / f"{stem}.md", text)
+    wanted, folder = config.paper_table, Path(config.records)
+    if wanted.against not in wanted.rows:
+        raise ConfigError(f"the reference against={wanted.against} is no row; use one of {', '.join(wanted.rows)}.")
+    remedy = f"make reproduce TABLE={wanted.number} DATA={folder.name}"
+    rows = read_rows(folder, {key: row.title for key, row in wanted.rows.items()}, remedy)
+    columns = choose(wanted.columns, next(iter(rows[0].records.values())))
+    against = next(row for row in rows if row.key == wanted.against)
+    figures = cells(rows, list(columns.values()), Resampling(against, config.bootstrap, config.seed))
+    title = f"Table {wanted.number}. {wanted.title}: {folder.name}"
+    filled = without_empty(Filled(title, columns, rows, figures, footnote(rows, against)))
+    text, file = markdown(filled), Path(config.output) / f"table{wanted.number}.md"
+    write_text(file.with_suffix(".tex"), latex(filled))
+    write_text(file.with_suffix(".csv"), as_csv(filled))
+    write_text(file, text)
     sys.stdout.write(text)
-    log.info("%s (also .tex and .csv)", folder / f"{stem}.md")
-    return folder / f"{stem}.md"
+    log.info("%s (also .tex and .csv)", file)
+    return file
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF_FOLDER), config_name="tables")

@@ -1,31 +1,30 @@
 """Train one stage: compose the settings, build the objects, fit, write the run folder."""
 
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 import hydra
 import pytorch_lightning as pl
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_only
 
 from anomask.build import build_data, build_logger, build_stage, needs_codebook
 from anomask.config import CONF_FOLDER, plain, register
-from anomask.data.datamodule import SliceDataModule
-from anomask.data.verification import verify_folder
-from anomask.entry import quieten, user_errors
-from anomask.errors import ConfigError, DataError, RunError
-from anomask.finish import cost, fit_normals, write_threshold
-from anomask.report.verification import in_short, refusal
+from anomask.entry import current_commit, in_sweep, quieten, user_errors
+from anomask.errors import ConfigError, RunError
+from anomask.finish import cost, fit_normals, reset_peak_memory, write_threshold, write_validation
+from anomask.jobs import enter_sweep, find_finished, has_begun, note_skipped, require_same_codebook
 from anomask.runs import Run, find_run
 from anomask.stages.baseline import BaselineStage
 from anomask.stages.codebook import CodebookStage
 from anomask.stages.detector import DetectorStage
-from anomask.stages.features import FeatureCache, cache_key
+from anomask.start import frozen_features, take_weights, verify_data
 
 log = logging.getLogger(__name__)
 register()
@@ -43,34 +42,41 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
         AnomaskError: settings, data or codebook that cannot be used.
     """
     quieten()
+    reset_peak_memory()
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
-    if resume:
+    if resume and rank_zero_only.rank == 0:
         run.keep_metrics()
     data, stage = _build(settings, run)
+    timer = Timer()  # goes on counting in a resumed run
     trainer = instantiate(
         settings["trainer"],
         logger=build_logger(settings, run, resume, _codebook(settings)),
-        callbacks=callbacks_of(settings),
+        callbacks=[*callbacks_of(settings), timer],
         default_root_dir=str(run.folder),
         _convert_="all",
     )
     if trainer.is_global_zero:
         run.write_settings(settings)
-    if isinstance(stage, DetectorStage):
-        stage.cache = _frozen_features(settings, stage, data, trainer)
-    start = time.perf_counter()
-    if not isinstance(stage, BaselineStage) or stage.method.learns:
-        checkpoint = str(run.checkpoint_file("last")) if resume else None
+    if settings["weights_run"]:
+        take_weights(settings, _weights(settings), run)
+    elif not isinstance(stage, BaselineStage) or stage.method.learns:
+        if isinstance(stage, DetectorStage):
+            stage.cache = frozen_features(settings, stage, data, trainer)
+        checkpoint = str(run.resume_file()) if resume else None
         trainer.fit(stage, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.interrupted:
         raise RunError(f"training was interrupted; continue it with: python -m anomask.train resume={run.folder}")
+    run = Run(Path(trainer.strategy.broadcast(str(run.folder))))  # tasks of srun name theirs by their own clocks
+    start = time.perf_counter()
     if isinstance(stage, BaselineStage):
         fit_normals(stage, data, trainer, run)
-    seconds = time.perf_counter() - start
+    seconds = timer.time_elapsed("train") + time.perf_counter() - start
     if not isinstance(stage, CodebookStage):
         write_threshold(stage, data, trainer, run)
     if trainer.is_global_zero:
-        run.write_cost(seconds, cost(stage, data, trainer) | _codebook_cost(settings))
+        write_validation(trainer, run)
+        about = {"seconds": round(seconds, 1), "commit": current_commit(), **cost(stage, data, trainer)}
+        run.write_cost(about | _inherited_cost(settings))
         run.link_latest()
         log.info("run folder: %s", run.folder)
     for logger in trainer.loggers:
@@ -90,13 +96,13 @@ def _build(
     data = build_data(settings)
     data.prepare_data()
     if settings.get("verify") and rank_zero_only.rank == 0:
-        _verify(settings, data, run)
+        verify_data(settings, data, run)
     data.setup("fit")
     return data, stage
 
 
 def _codebook(settings: dict[str, Any]) -> Run | None:
-    if not needs_codebook(settings):
+    if settings["weights_run"] or not needs_codebook(settings):
         return None
     if not settings["codebook_run"]:
         what = settings["baseline"]["_target_"] if settings["baseline"] else "stage=detector"
@@ -104,60 +110,68 @@ def _codebook(settings: dict[str, Any]) -> Run | None:
     return find_run(settings["codebook_run"], settings["paths"]["runs"], "codebook")
 
 
-def _codebook_cost(settings: dict[str, Any]) -> dict[str, Any]:
+def _weights(settings: dict[str, Any]) -> Run:
+    return find_run(settings["weights_run"], settings["paths"]["runs"], "detector")
+
+
+def _inherited_cost(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the bill of what the run stands on: its codebook's, or the training of the run whose weights it takes."""
+    if settings["weights_run"]:
+        bill = _weights(settings).read_cost() or {}
+        return {name: bill[name] for name in ("seconds", "steps", "slices_seen", "codebook") if name in bill}
     run = _codebook(settings)
-    return {} if run is None else {"codebook": run.read_cost()}
+    return {} if run is None else {"codebook": {"run": run.label, **(run.read_cost() or {})}}
 
 
-def _verify(settings: dict[str, Any], data: SliceDataModule, run: Run) -> None:
-    """Check the data, and write down what it was.
+def train_job(settings: dict[str, Any], run: Run, sweep_folder: Path) -> float | None:
+    """Train one job of a sweep, unless that has been done; one that was cut off goes on.
 
-    Raises:
-        AnomaskError: it has errors, or is not what a resumed run began with.
+    Args:
+        settings: as in `train`.
+        run: its folder is named by the settings, see `anomask.config.settings_key`.
+        sweep_folder: where the job is entered.
+
+    Returns:
+        the validation figure of the best checkpoint, for sweepers that search
     """
-    memory = Path(settings["paths"]["cache"]) / "fingerprints"
-    verification = verify_folder(data.folder, data.on_mixed_size, memory, data.progress)
-    if (error := refusal(verification)) is not None:
-        raise error
-    for line in in_short(verification.findings):
-        log.warning("%s", line)
-    before = run.read_fingerprint()
-    if before is not None and before["sha256"] != verification.fingerprint["sha256"]:
-        raise DataError(
-            f"{data.folder} is not what this run began with: slices, masks or patients have changed since. Restore "
-            "them, or train a new run."
+    finished = find_finished(run)
+    if rank_zero_only.rank == 0:
+        enter_sweep(finished or run, sweep_folder)
+    if finished is not None:
+        require_same_codebook(finished, _codebook(settings))
+        note_skipped(finished, current_commit())
+        finished.link_latest()
+    else:
+        train(settings, run, resume=has_begun(run))
+    found = (finished or run).read_validation()
+    return None if found is None else found["value"]
+
+
+def _refuse_a_sweep_of_processes(config: DictConfig) -> None:
+    # Without srun, Lightning starts further processes by repeating the command, which would be the whole sweep.
+    count = config.trainer.devices * config.trainer.num_nodes
+    if count > 1 and in_sweep() and "SLURM_NTASKS" not in os.environ:
+        raise ConfigError(
+            f"a job of this sweep wants {count} processes; jobs of a sweep have one each where SLURM does not start "
+            "them. Use device=gpu or device=cpu, or run the jobs one by one."
         )
-    run.write_fingerprint(verification.fingerprint)
-
-
-def _frozen_features(
-    settings: dict[str, Any], stage: DetectorStage, data: pl.LightningDataModule, trainer: pl.Trainer
-) -> FeatureCache | None:
-    """Compute the frozen features of the training set once, unless it is augmented or the user says off."""
-    where = settings["stage"]["cache"]
-    if where == "off" or settings["data"].get("augment"):
-        return None
-    vqvae = stage.detector.vqvae
-    key = cache_key(vqvae, settings["synthesiser"]["salience"], data.slice_hashes(data.train_set.records))
-    folder = Path(settings["paths"]["cache"]) / "features" if where == "disk" else None
-    n_tokens = (vqvae.size // vqvae.stride) ** 2
-    cache = FeatureCache(stage.features, len(data.train_set), n_tokens, folder, key)
-    device = torch.device("cpu") if trainer.accelerator is None else trainer.strategy.root_device
-    vqvae.to(device)
-    cache.fill(data.ordered_loader(data.train_set), device, write=folder is None or trainer.is_global_zero)
-    return cache
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF_FOLDER), config_name="train")
-def main(config: DictConfig) -> None:
+def main(config: DictConfig) -> float | None:
     """Compose the settings from conf/ and the command line, and train."""
     with user_errors():
         run = Run(Path(HydraConfig.get().runtime.output_dir))
         if config.resume:
             train(run.read_settings(), run, resume=True)
-            return
+            return None
+        _refuse_a_sweep_of_processes(config)
         config.run = str(run.folder)
-        train(plain(config), run)
+        if in_sweep():
+            return train_job(plain(config), run, Path(HydraConfig.get().sweep.dir))
+        # The second process of a distributed job comes here too, and goes on where the first one does.
+        train(plain(config), run, resume=has_begun(run))
+    return None
 
 
 if __name__ == "__main__":

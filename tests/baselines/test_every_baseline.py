@@ -1,4 +1,4 @@
-"""Every comparison method trains, is reopened from its folder and gives the record that all methods give."""
+"""Every comparison method trains on the phantom, reopens from its folder and gives the record that all methods give."""
 
 import json
 import math
@@ -8,6 +8,7 @@ import torch
 
 from anomask.build import build_data, open_stage
 from anomask.config import CONF_FOLDER
+from anomask.data.phantom import write_phantom
 from tests.conftest import TINY, TINY_BASELINES, evaluated, fit, settings_of
 
 NAMES = sorted(path.stem for path in (CONF_FOLDER / "baseline").glob("*.yaml"))
@@ -16,6 +17,15 @@ NAMES = sorted(path.stem for path in (CONF_FOLDER / "baseline").glob("*.yaml"))
 def test_every_method_has_an_experiment():
     experiments = {path.stem for path in (CONF_FOLDER / "experiment").glob("baseline_*.yaml")}
     assert experiments == {f"baseline_{name}" for name in NAMES} and len(NAMES) == 12
+
+
+@pytest.fixture(scope="module")
+def toy_folder(tmp_path_factory):
+    """A small phantom in place of the suite's toy slices."""
+    folder = tmp_path_factory.mktemp("data") / "phantom"
+    sizes = {"train_patients": 6, "test_patients": 3, "slices_per_patient": 6, "abnormal_per_family": 3}
+    write_phantom(folder, size=32, progress=False, **sizes)
+    return folder
 
 
 @pytest.fixture(scope="module")

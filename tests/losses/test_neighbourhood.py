@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from anomask.errors import ConfigError
 from anomask.losses.codebook import CodebookLoss
-from anomask.losses.neighbourhood import NeighbourhoodLoss, neighbourhood_weights, window_statistics
+from anomask.losses.neighbourhood import NeighbourhoodLoss, neighbourhood_weights, token_counts, window_statistics
 
 
 def slow_weights(residual, mask, stride, use_mean):
@@ -84,6 +84,26 @@ def test_the_loss_is_the_weighted_sum_of_its_parts():
     torch.testing.assert_close(result.anomalous, anomalous)
     torch.testing.assert_close(result.normal, normal)
     torch.testing.assert_close(result.total, 2 * F.mse_loss(restored, image) + 3 * normal + 5 * anomalous)
+
+
+def test_shares_with_unequal_counts_average_to_the_joint_loss_only_with_their_mean_counts():
+    generator = torch.Generator().manual_seed(0)
+    image, restored = (torch.rand(4, 1, 16, 16, generator=generator) for _ in range(2))
+    logits = torch.randn(4, 16, generator=generator)
+    mask = torch.zeros(4, 16, dtype=torch.bool)
+    mask[0, :1], mask[1, :2], mask[2, :9], mask[3, :12] = True, True, True, True
+    loss = NeighbourhoodLoss(2.0, 3.0, 5.0, "var_mean", 0)
+    joint = loss(image, restored, logits, mask, 4, 0)
+    parts = [(image[rows], restored[rows], logits[rows], mask[rows]) for rows in (slice(0, 2), slice(2, 4))]
+    counts = torch.stack([token_counts(part[3]) for part in parts]).mean(0)
+
+    def mean(counts):
+        return sum(loss(*part, 4, 0, counts).total for part in parts) / 2
+
+    torch.testing.assert_close(mean(counts), joint.total)
+    assert abs(float(mean(None) - joint.total)) > 0.02 * float(joint.total)
+    nothing = loss(*parts[0][:3], torch.zeros(2, 16, dtype=torch.bool), 4, 0, torch.tensor([32.0, 0.0]))
+    assert nothing.anomalous == 0 and torch.isfinite(nothing.total)
 
 
 def test_the_warmup_goes_from_unweighted_to_weighted():

@@ -9,6 +9,7 @@ from anomask.train import train
 from tests.conftest import TINY, fit, run_of, settings_of
 
 ROWS = sorted(path.stem for path in (CONF_FOLDER / "ablation").glob("*.yaml"))
+RESCORED = [row for row in ROWS if row.startswith("t5") or row == "t4_1_residual"]
 SMALL = ["synthesiser.draw.neighbours=4", "trainer.max_steps=2", "trainer.val_check_interval=2"]
 
 
@@ -32,9 +33,31 @@ def codebook_folder(toy_folder, tmp_path_factory):
     return folder / "runs/codebook"
 
 
-def test_all_tables_have_rows():
-    assert {row[:2] for row in ROWS} == {"t4", "t5", "t6", "t7"}
-    assert len(ROWS) >= 28
+@pytest.fixture(scope="module")
+def trained_folder(toy_folder, codebook_folder):
+    common = ["stage=detector", f"codebook_run={codebook_folder}", "+ablation=t4_7_weight_both", *SMALL]
+    settings = settings_of(*TINY, f"data.folder={toy_folder}", f"run={codebook_folder.parent}/trained", *common)
+    train(settings, run_of(settings))
+    return codebook_folder.parent / "trained"
+
+
+def rows_of_tables():
+    """Return the rows of tables 4 to 7: record key and overrides."""
+    register()
+    with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
+        tables = [compose("tables", [f"paper_table=t{number}", "records=x"]).paper_table for number in (4, 5, 6, 7)]
+    return {key: row.run.split() for table in tables for key, row in table.rows.items()}
+
+
+def test_every_file_is_a_row_of_a_table():
+    used = {overrides[1].removeprefix("+ablation=") for overrides in rows_of_tables().values()}
+    assert used == set(ROWS) and len(rows_of_tables()) == 32
+
+
+@pytest.mark.parametrize("key", rows_of_tables())
+def test_a_run_is_named_as_its_record(key):
+    settings = settings_of(*rows_of_tables()[key], "data=covidseg256", "seed=3")
+    assert settings["name"] == f"covidseg256_{key}_seed3"
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.startswith("t6")])
@@ -45,12 +68,20 @@ def test_every_job_of_a_sweep_composes(row):
         assert settings_of(f"+ablation={row}", *job)["synthesiser"]
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row not in ("t6_codes", "t6_size")])
+@pytest.mark.parametrize("row", [row for row in ROWS if row not in ("t6_codes", "t6_size", *RESCORED)])
 def test_every_row_takes_two_steps(row, tiny, codebook_folder):
     job = sweep_of(row)[0]
     small = [o for o in SMALL if not any(o.split("=")[0] in part for part in job)]
     run = fit(tiny("stage=detector", f"codebook_run={codebook_folder}", f"+ablation={row}", *small, *job))
     assert run.load_checkpoint("last")["global_step"] == 2
+
+
+@pytest.mark.parametrize("row", RESCORED)
+def test_rows_of_another_map_or_score_train_nothing(row, tiny, trained_folder):
+    assert settings_of(f"+ablation={row}")["weights_run"] == "phantom_128_t4_7_weight_both_seed0"
+    run = fit(tiny("stage=detector", f"+ablation={row}", f"weights_run={trained_folder}", *SMALL))
+    assert run.read_threshold()["n_normals"] == 12 and run.read_cost()["steps"] == 2
+    assert not run.checkpoint_file("last").exists()
 
 
 @pytest.mark.parametrize("change", ["model.quantiser.n_codes=16", "data.size=64"])

@@ -10,8 +10,21 @@ from hydra.utils import get_object
 from anomask.config import CONF_FOLDER
 from tests.conftest import settings_of
 
-ENTRIES = ("train", "evaluate", "compare", "tables", "transplant", "prepare", "predict", "verify", "external")
-ELSEWHERE = ("ablation", "paper_table", "recipe", "anomalib")  # test_ablations.py, test_tables.py, test_recipes.py
+ENTRIES = (
+    "train",
+    "evaluate",
+    "compare",
+    "tables",
+    "sweep",
+    "reproduce",
+    "transplant",
+    "prepare",
+    "predict",
+    "verify",
+    "external",
+)
+# test_ablations.py, test_tables.py, test_tables.py, test_recipes.py, test_anomalib.py
+ELSEWHERE = ("ablation", "paper_table", "methods", "recipe", "anomalib")
 EXPERIMENTS = sorted(path.stem for path in (CONF_FOLDER / "experiment").glob("*.yaml"))
 GROUPS = sorted(
     (str(path.parent.relative_to(CONF_FOLDER)), path.stem)

@@ -1,10 +1,12 @@
-"""The entry points as a user calls them: help, exit codes, a two-job multirun, loggers, two processes."""
+"""The entry points as a user calls them: help, exit codes, a two-job multirun, loggers."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
@@ -55,6 +57,7 @@ HELP = {
     "predict": ("run", "input", "window", "maps", "candidates"),
     "compare": ("first", "second", "paired"),
     "tables": ("paper_table", "records", "booktabs"),
+    "sweep": ("sweep=", "runs_of", "parallel", "not for choosing"),
     "transplant": ("half", "hosts", "donors"),
     "prepare": ("recipe", "min_lung_share", "pseudonymise"),
     "verify": ("folder", "all", "near-copies"),
@@ -97,21 +100,21 @@ def test_verify_prints_what_it_found_and_its_exit_code_says_whether_it_is_an_err
     assert "ERROR damaged (1)\n  train/normal/n000.png" in capsys.readouterr().out
 
 
-def test_a_multirun_of_two_jobs_and_the_next_stage_by_name(tiny_arguments, tmp_path):
+def test_a_sweep_of_two_jobs_on_the_stage_before_by_name_and_its_page(tiny_arguments, tmp_path):
     call("train", "stage=codebook", *tiny_arguments, folder=tmp_path)
     assert (tmp_path / "runs/codebook/latest/checkpoints/best.ckpt").is_file()
-    call("train", "--multirun", "stage=detector", "codebook_run=codebook", "seed=0,1", *tiny_arguments, folder=tmp_path)
-    jobs = sorted((tmp_path / "runs/sweeps/detector").glob("*/[01]/threshold.json"))
-    assert len(jobs) == 2
-
-
-def test_two_gloo_processes_train_both_stages(tiny_arguments, tmp_path):
-    call("train", "stage=codebook", "device=ddp_cpu2", "data.cache=disk", *tiny_arguments, folder=tmp_path)
-    assert len(list((tmp_path / "cache/slices").glob("*/image.npy"))) == 1  # decoded once for both
-    call("train", "stage=detector", "codebook_run=codebook", "device=ddp_cpu2", *tiny_arguments, folder=tmp_path)
-    folder = tmp_path / "runs/detector/latest"
-    assert (folder / "threshold.json").is_file() and (folder / "checkpoints/last.ckpt").is_file()
-    assert len(list((tmp_path / "runs/detector").glob("2*"))) == 1  # both processes share one run folder
+    detectors = ["stage=detector", "codebook_run=codebook", "seed=0,1", "sweep=two"]
+    call("train", "--multirun", *detectors, *tiny_arguments, folder=tmp_path)
+    folder = tmp_path / "runs/sweeps/two"
+    assert len(list(folder.glob("detector_*/threshold.json"))) == 2
+    said = call("sweep", "sweep=two", folder=tmp_path).stdout
+    assert "2 jobs: 2 finished. Score: val/synthetic_ap" in said and str(Path("runs/sweeps/two/index.html")) in said
+    data = json.loads((folder / "index.html").read_text().split('id="data">')[1].split("</script>")[0])
+    assert [axis["name"] for axis in data["axes"]] == ["seed"] and data["score"]["at"] in ([0, 1], [1, 0], [0.5, 0.5])
+    assert all((folder / href).exists() for job in data["jobs"] for _, href in job["links"])
+    wrong = call("sweep", "sweep=tow", folder=tmp_path, check=False)
+    assert wrong.returncode == 1 and "RunError: no sweep 'tow'" in wrong.stdout and "Traceback" not in wrong.stderr
+    assert f"Known sweeps: {folder}. " in wrong.stdout
 
 
 @pytest.mark.parametrize("logger", ["wandb", "tensorboard"])

@@ -3,15 +3,23 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import open_dict
 
 from anomask.config import CONF_FOLDER, register
 from anomask.errors import ConfigError, RunError
-from anomask.report.columns import COLUMNS
-from anomask.report.paper_table import Row, cells, read_rows
-from anomask.report.table_formats import latex
+from anomask.metrics.pixel_clusters import N_COARSE, PixelClusters
+from anomask.report.columns import BY_DISEASE, COLUMNS, choose
+from anomask.report.paired import auroc_difference, pixel_difference
+from anomask.report.paper_table import Resampling, Row, cells, read_rows
+from anomask.report.saved import read_clusters
+from anomask.report.table_formats import Filled, latex
+from anomask.schemas import RowConfig
 from anomask.tables import build
+
+REMEDY = "make reproduce TABLE=1 DATA=toy"
 
 
 def record(auroc, low=None, high=None, **changes):
@@ -20,31 +28,61 @@ def record(auroc, low=None, high=None, **changes):
     names = ("auroc", "ap", "sensitivity", "specificity")
     row = {"group": "all", "n_abnormal": 3, "n_normal": 4, "auroc": auroc, "within_patient_auroc": None, **image}
     row["intervals"] = dict.fromkeys(names, interval)
-    cost = {"slices_seen": 16000, "parameters": 2_500_000, "seconds": 90.0, "detect_ms_per_slice": 4.25}
-    cost |= {"devices": "1 x 1 cpu", "cpu_threads": 2}
-    about = {"method": {"name": "M_1", "family": "feature"}, "data": "toy", "commit": "abc", "pixel": []}
-    return {**about, "image": [row], "cost": cost, "bootstrap": {"unit": "patient"}, **changes}
+    covid = {**row, "group": "covid", "n_abnormal": 2, "auroc": auroc - 0.1}
+    cost = {
+        "slices_seen": 16000,
+        "parameters": 2_500_000,
+        "trained_parameters": 1_000_000,
+        "seconds": 90.0,
+        "steps": 100,
+    }
+    cost |= {
+        "devices": "1 x 1 cpu",
+        "cpu_threads": 2,
+        "detect_ms_per_slice": 4.25,
+        "peak_memory_mb": 800,
+        "trained_parameters": 7,
+    }
+    pixel = [{"group": "covid", "region": "slice", "map": "anomaly map", "ap": 0.25, "intervals": {}}]
+    about = {"method": {"name": "M_1", "family": "feature"}, "data": "toy", "commit": "abc", "pixel": pixel}
+    return {**about, "image": [row, covid], "cost": cost, "bootstrap": {"unit": "patient"}, **changes}
 
 
-def save(folder, key, *records):
+def scores(*values, patients=None):
+    """Write scores.csv's text: the first half of the slices is normal."""
+    half = len(values) // 2
+    patients = patients or [f"p{index}" for index in range(len(values))]
+    rows = [f"s{i},{patients[i]},{'covid' if i >= half else ''},{value}" for i, value in enumerate(values)]
+    return "\n".join(["path,patient,disease,score", *rows]) + "\n"
+
+
+def save(folder, key, *records, values=(0.1, 0.2, 0.3, 0.15, 0.4, 0.5)):
     for seed, content in enumerate(records):
         file = folder / key / f"seed{seed}" / "record.json"
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(content))
+        file.with_name("scores.csv").write_text(scores(*values))
+
+
+def row(key, *records, **about):
+    return Row(key, dict(enumerate(records)), **about)
 
 
 def settings(folder, *overrides):
     register()
     with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
-        return compose("tables", [f"records={folder}/toy", "methods=[one,two]", *overrides])
+        config = compose("tables", [f"records={folder}/toy", "paper_table.against=one", *overrides])
+    with open_dict(config):
+        config.paper_table.rows = {key: RowConfig(run="x") for key in ("one", "two")}
+    return config
 
 
 def test_mean_spread_and_interval_over_seeds_and_the_best_in_bold():
-    rows = [Row("one", [record(0.6, 0.5, 0.7), record(0.8, 0.6, 0.9)]), Row("two", [record(0.65)])]
+    rows = [row("one", record(0.6, 0.5, 0.7), record(0.8, 0.6, 0.9)), row("two", record(0.65))]
     (first,), (second,) = cells(rows, [COLUMNS["auroc"]])
     assert first.mean == pytest.approx(0.7) and first.spread == pytest.approx(0.2 / 2**0.5)
     assert (first.low, first.high) == pytest.approx((0.55, 0.8)) and first.bold
-    assert second == (0.65, None, None, None, False)
+    assert second == (0.65, None, None, None, False, None)
 
 
 def test_all_three_formats_say_the_same(tmp_path, capsys):
@@ -66,17 +104,125 @@ def test_all_three_formats_say_the_same(tmp_path, capsys):
     assert r"\textbf{0.900}" in tex and r"M\_1" in tex and "\\toprule" in tex and "–" not in tex.split("\n", 1)[1]
 
 
-def test_every_line_of_the_latex_has_as_many_cells_as_the_header(tmp_path):
-    rows = [Row("one", [record(0.6)])]
-    body = latex("T", rows, list(COLUMNS), "about").split("\\toprule")[1].split("\\bottomrule")[0]
-    assert {line.count(" & ") for line in body.splitlines() if "&" in line} == {len(COLUMNS) + 2}
+def test_columns_without_a_figure_are_left_out(tmp_path):
+    save(tmp_path / "toy", "one", record(0.6))
+    save(tmp_path / "toy", "two", record(0.6))
+    header = build(settings(tmp_path, "paper_table.columns=[auroc,lung_ap,within_patient]")).read_text().splitlines()[2]
+    assert "AUROC" in header and "lung" not in header and "patient" not in header
 
 
-def test_missing_records_stop_with_the_commands_that_make_them(tmp_path):
+def test_a_row_may_have_a_title_of_its_own(tmp_path):
+    save(tmp_path / "toy", "one", record(0.6))
+    save(tmp_path / "toy", "two", record(0.6))
+    config = settings(tmp_path)
+    config.paper_table.rows.two.title = "r 0.1"
+    text = build(config).read_text()
+    assert "| r 0.1 " in text and "| M_1 " in text
+
+
+def test_every_line_of_the_latex_has_as_many_cells_as_the_header():
+    columns = choose([*COLUMNS, *BY_DISEASE], record(0.6))
+    rows = [row("one", record(0.6))]
+    filled = Filled("T", columns, rows, cells(rows, list(columns.values())), "about")
+    body = latex(filled).split("\\toprule")[1].split("\\bottomrule")[0]
+    assert {line.count(" & ") for line in body.splitlines() if "&" in line} == {len(columns) + 2}
+
+
+def test_columns_by_disease_are_one_for_each_disease_of_the_records():
+    columns = choose(["disease_auroc", "auroc", "disease_pixel_ap"], record(0.6))
+    assert list(columns) == ["disease_auroc_covid", "auroc", "disease_pixel_ap_covid"]
+    assert columns["disease_auroc_covid"].title == "covid (n = 2)"
+    ((found, _, pixel),) = cells([row("one", record(0.6))], list(columns.values()))
+    assert found.mean == pytest.approx(0.5) and pixel.mean == 0.25
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_every_table_of_the_paper_composes_and_its_columns_are_known(number):
+    register()
+    with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
+        table = compose("tables", [f"paper_table=t{number}", "records=x"]).paper_table
+    assert table.number == number and table.against in table.rows and len(table.rows) >= 7
+    assert choose(table.columns, record(0.6))
+
+
+def test_the_paired_difference_is_that_of_the_seeds_means(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 20)
+    folders = {}
+    for side, strength in (("one", 0.5), ("two", 2.0)):
+        for seed in range(2):
+            folder = tmp_path / side / f"seed{seed}"
+            folder.mkdir(parents=True)
+            (folder / "scores.csv").write_text(scores(*(rng.standard_normal(40) + strength * labels)))
+            folders.setdefault(side, []).append(folder)
+
+    def auroc(folder):
+        values = np.array([float(line.split(",")[-1]) for line in (folder / "scores.csv").read_text().split()[1:]])
+        return (values[20:, None] > values[None, :20]).mean()
+
+    found = auroc_difference(folders["one"], folders["two"], 500, 0)
+    means = [np.mean([auroc(folder) for folder in folders[side]]) for side in ("one", "two")]
+    assert found.mean == pytest.approx(means[0] - means[1])
+    assert found.low < found.mean < found.high < 0 and found.p < 0.02
+    same = auroc_difference(folders["one"], folders["one"], 500, 0)
+    assert (same.mean, same.low, same.high, same.p) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_other_slices_cannot_be_paired(tmp_path):
+    save(tmp_path, "one", record(0.6))
+    save(tmp_path, "two", record(0.6), values=(0.1, 0.2, 0.3, 0.4))
+    with pytest.raises(RunError, match="hold scores of different slices"):
+        auroc_difference([tmp_path / "one/seed0"], [tmp_path / "two/seed0"], 10, 0)
+
+
+def write_clusters(folder, rng, shift, names="abcdefgh"):
+    clusters = PixelClusters("patient")
+    for name in names:
+        held = np.zeros((4, N_COARSE))
+        bins = rng.integers(0, 40, 50)
+        held[1] += np.bincount(bins, minlength=N_COARSE)
+        held[0] += np.bincount(bins + shift, minlength=N_COARSE)
+        held[2], held[3, 0] = held[0] / 50, 1
+        clusters.held[name] = held
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(folder / "pixels_slice.npz", **clusters.arrays())
+
+
+def test_pixel_figures_are_paired_by_patient(tmp_path):
+    rng = np.random.default_rng(0)
+    write_clusters(tmp_path / "one", rng, 5)
+    write_clusters(tmp_path / "two", rng, 30)
+    found = pixel_difference([tmp_path / "one"], [tmp_path / "two"], "slice", "ap", 200, 0)
+    assert found.low < found.mean < found.high < 0 and found.p < 0.05
+    assert pixel_difference([tmp_path / "one"], [tmp_path / "two"], "lung", "ap", 200, 0) is None
+    write_clusters(tmp_path / "three", rng, 5, names="abc")
+    few = pixel_difference([tmp_path / "three"], [tmp_path / "three"], "slice", "ap", 200, 0)
+    assert few == (0.0, None, None, None)
+    with pytest.raises(RunError, match="hold pixels of different patients or slices"):
+        pixel_difference([tmp_path / "one"], [tmp_path / "three"], "slice", "ap", 200, 0)
+
+
+def test_damaged_pixel_histograms_are_one_error(tmp_path):
+    write_clusters(tmp_path, np.random.default_rng(0), 5)
+    file = tmp_path / "pixels_slice.npz"
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(RunError, match=r"pixels_slice\.npz is damaged .*Evaluate the run again"):
+        read_clusters(tmp_path, "slice")
+
+
+def test_the_reference_has_no_difference_from_itself(tmp_path):
+    save(tmp_path, "one", record(0.6), values=(0.1, 0.2, 0.3, 0.35, 0.4, 0.5))
+    save(tmp_path, "two", record(0.6))
+    rows = read_rows(tmp_path, {"one": None, "two": None}, REMEDY)
+    (first,), (second,) = cells(rows, [COLUMNS["against"]], Resampling(rows[0], 50, 0))
+    assert (
+        first.mean is None and second.mean == 0.0 and second.low < 0 and second.p is not None
+    )  # the records' own mean
+
+
+def test_missing_records_stop_with_the_command_that_makes_them(tmp_path):
     save(tmp_path / "toy", "two", record(0.9))
-    with pytest.raises(
-        RunError, match=r"no records of one in .*toy\. Make them first: make .*toy/one/seed0/record.json"
-    ):
+    with pytest.raises(RunError, match=f"no records of one in .*toy. Make them first: {REMEDY}"):
         build(settings(tmp_path))
     assert not list(tmp_path.rglob("table*"))
 
@@ -85,23 +231,17 @@ def test_damaged_and_old_records_are_errors(tmp_path):
     save(tmp_path, "one", record(0.9))
     file = tmp_path / "one/seed0/record.json"
     file.write_text(file.read_text()[:100])
-    with pytest.raises(RunError, match="is no JSON .* make -B"):
-        read_rows(tmp_path, ["one"])
+    with pytest.raises(RunError, match=f"is no JSON .* make it again: {REMEDY}"):
+        read_rows(tmp_path, {"one": None}, REMEDY)
     file.write_text("{}")
-    with pytest.raises(RunError, match="lacks bootstrap, commit, cost.*an older version wrote it"):
-        read_rows(tmp_path, ["one"])
+    with pytest.raises(RunError, match="lacks bootstrap, commit, cost, image, method, pixel: an older version"):
+        read_rows(tmp_path, {"one": None}, REMEDY)
 
 
-def test_an_unknown_column_is_an_error(tmp_path):
-    with pytest.raises(ConfigError, match="table column auroq is unknown; use some of auroc"):
-        build(settings(tmp_path, "paper_table.columns=[auroq]"))
-
-
-@pytest.mark.parametrize("table", sorted(path.stem for path in (CONF_FOLDER / "paper_table").glob("*.yaml")))
-def test_every_table_names_known_columns_and_methods_that_have_experiments(table):
-    with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
-        config = compose("tables", [f"paper_table={table}", "records=results/toy"])
-    assert set(config.paper_table.columns) <= COLUMNS.keys()
-    experiments = {path.stem for path in (CONF_FOLDER / "experiment").glob("*.yaml")}
-    named = {row: row.replace("anomask", "detector") for row in config.paper_table.rows}
-    assert all(experiments & {f"baseline_{row}", other} for row, other in named.items())
+def test_unknown_columns_and_references_are_errors(tmp_path):
+    save(tmp_path / "toy", "one", record(0.9))
+    save(tmp_path / "toy", "two", record(0.9))
+    with pytest.raises(ConfigError, match="table column nonsense is unknown; use some of auroc"):
+        build(settings(tmp_path, "paper_table.columns=[nonsense]"))
+    with pytest.raises(ConfigError, match="the reference against=three is no row; use one of one, two"):
+        build(settings(tmp_path, "paper_table.against=three"))

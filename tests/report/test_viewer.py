@@ -1,14 +1,11 @@
 """The page of a prediction in a real browser: opened from a file, by keyboard, and as a screen reader meets it."""
 
-import json
 import re
-import shutil
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -16,11 +13,10 @@ from selenium.webdriver.common.keys import Keys
 from anomask.report import viewer
 from anomask.report.candidates import boxes_on_slice, find_candidates
 from anomask.scoring.colour import overlay
+from tests.report.conftest import press, requested
 
 SCORES = (0.02, 0.31, 0.05, 0.44, 0.01, 0.12)
 NAMES = ("a.png", "<b>&'.png", "c/c.png", "d/[[FULL]].png", "e.png", "f.png")
-OPTIONS = "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
-OPTIONS += " disable-component-update disable-sync window-size=1200,900"
 
 
 def write_pages(folder):
@@ -37,30 +33,10 @@ def write_pages(folder):
     return folder / "index.html"
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not program or not driver:
-        pytest.skip("no chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for option in [*OPTIONS.split(), f"user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(f"--{option}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield browser
-    browser.quit()
-
-
 @pytest.fixture
 def page(browser, tmp_path):
     browser.get(write_pages(tmp_path).as_uri())
     return browser
-
-
-def press(page, *keys):
-    for key in keys:
-        ActionChains(page).send_keys(key).perform()
 
 
 def status(page):
@@ -83,9 +59,7 @@ def test_it_opens_from_a_file_and_asks_for_nothing_else(page):
     assert page.find_element(By.ID, "slice").get_property("naturalWidth") == 30
     assert "research use only" in page.find_element(By.TAG_NAME, "header").text
     assert page.get_log("browser") == []
-    messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
-    urls = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
-    assert {url.split(":")[0] for url in urls} <= {"file", "data", "blob", "chrome"}, urls
+    assert requested(page) <= {"file", "data", "blob", "chrome"}
 
 
 def test_the_keyboard_steps_and_stops_at_both_ends(page):

@@ -6,7 +6,7 @@ import torch
 
 from anomask.build import build_stage
 from anomask.stages.optimisation import Optimisation
-from anomask.stages.seeding import step_generator, step_seed
+from anomask.stages.seeding import slice_draws, step_seed
 from anomask.types import SliceBatch
 
 
@@ -35,7 +35,7 @@ def test_feature_space_corruption_is_bound_by_the_lung_if_asked(tiny):
     )
     for bound, some_outside in ((True, False), (False, True)):
         stage, batch = stage_of(tiny, *common, f"synthesiser.bound_by_lung={bound}")
-        corrupted = stage.corrupter(batch, stage.features(batch), step_generator(0))
+        corrupted = stage.corrupter(batch, stage.features(batch), slice_draws(batch.index, 0))
         outside = torch.ones(4, 4, dtype=torch.bool)
         outside[1:3] = False
         assert bool(corrupted.mask[:, outside.flatten()].any()) is some_outside
@@ -44,7 +44,7 @@ def test_feature_space_corruption_is_bound_by_the_lung_if_asked(tiny):
 def test_feature_space_corruption_shifts_the_latent_by_the_change_of_code(tiny):
     stage, batch = stage_of(tiny, "synthesiser=paper", "synthesiser.draw.neighbours=5")
     features = stage.features(batch)
-    corrupted = stage.corrupter(batch, features, step_generator(0))
+    corrupted = stage.corrupter(batch, features, slice_draws(batch.index, 0))
     error = features.tokens - features.quantised
     torch.testing.assert_close(corrupted.latent - corrupted.quantised, error)
     assert torch.equal(corrupted.observed, batch.image)
@@ -53,7 +53,7 @@ def test_feature_space_corruption_shifts_the_latent_by_the_change_of_code(tiny):
 
 def test_painted_slices_are_encoded_and_their_tokens_labelled_by_coverage(tiny):
     stage, batch = stage_of(tiny, "synthesiser.painter.image_share=1.0", "synthesiser.painter.scales_px=[8,16]")
-    corrupted = stage.corrupter(batch, stage.features(batch), step_generator(3))
+    corrupted = stage.corrupter(batch, stage.features(batch), slice_draws(batch.index, 3))
     coverage = corrupted.pixel_mask.float().unfold(2, 8, 8).unfold(3, 8, 8).mean((4, 5)).flatten(1)
     assert torch.equal(corrupted.mask, coverage >= 0.2) and corrupted.mask.any()
     latent = stage.detector.vqvae.encode(corrupted.observed)
@@ -62,9 +62,10 @@ def test_painted_slices_are_encoded_and_their_tokens_labelled_by_coverage(tiny):
 
 def test_validation_anomalies_never_change(tiny):
     stage, batch = stage_of(tiny)
-    first, second = stage.corrupt(batch, 3), stage.corrupt(batch, 3)
+    first, second = stage.corrupt(batch), stage.corrupt(batch)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-    assert not torch.equal(first.mask, stage.corrupt(batch, 4).mask)
+    other = stage.corrupt(batch._replace(index=batch.index + 100))
+    assert not torch.equal(first.mask, other.mask)
 
 
 def test_seeds_depend_on_every_number():

@@ -1,6 +1,7 @@
 """Both stages and the evaluation on toy slices, and what they promise about seeds, resuming and reopening."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -97,6 +98,8 @@ def test_a_run_cut_off_and_resumed_equals_one_that_was_not(tiny, codebook, stage
         "model.classifier.dropout=0.1",
         "synthesiser=paper",
     ]
+    if stage == "codebook":  # a detector that is not augmented keeps its features, which resumes as well
+        common.append("augment=ct")
     whole = fit(tiny(*common, name=f"{stage}_whole"))
     settings = tiny(*common, name=f"{stage}_cut")
 
@@ -110,6 +113,15 @@ def test_a_run_cut_off_and_resumed_equals_one_that_was_not(tiny, codebook, stage
         fit(settings)
     cut = fit(settings, resume=True)
     assert same(weights(whole), weights(cut))
+
+
+def test_a_run_goes_on_from_its_newest_checkpoint(codebook):
+    last, preempted = codebook.checkpoint_file("last"), codebook.folder / "hpc_ckpt_1.ckpt"
+    assert codebook.resume_file() == last
+    shutil.copy(last, preempted)
+    for newest, stamp in ((last, 1), (preempted, 10**10)):
+        os.utime(preempted, (stamp, stamp))
+        assert codebook.resume_file() == newest
 
 
 def callbacks(settings):
@@ -142,9 +154,9 @@ def test_a_cache_cut_off_while_it_was_written_is_not_used(tiny, codebook, tmp_pa
 
     cache = FeatureCache(stage.features, len(data.train_set), 16, tmp_path, "key")
     with pytest.raises(OSError, match="disk full"):
-        cache.fill(batches(), torch.device("cpu"), write=True)
+        cache.fill(batches(), torch.device("cpu"))
     again = FeatureCache(stage.features, len(data.train_set), 16, tmp_path, "key")
-    again.fill(data.ordered_loader(data.train_set), torch.device("cpu"), write=True)
+    again.fill(data.ordered_loader(data.train_set), torch.device("cpu"))
     batch = next(iter(data.ordered_loader(data.train_set)))
     torch.testing.assert_close(again(batch).tokens, stage.features(batch).tokens)
     assert again.size_bytes == sum(array.nbytes for array in again.arrays.values())

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from anomask.synthesis.draws import SliceDraws
 from anomask.synthesis.opacity import OpacityPainter, smooth_noise
 
 SETTINGS = dict(
@@ -25,10 +26,14 @@ def example(batch=16, size=64):
     return image, lung
 
 
+def gen(seed=0, batch=16):
+    return SliceDraws(1000 * seed + row for row in range(batch))
+
+
 def paint(seed=1, **changes):
     image, lung = example()
     painter = OpacityPainter(**(SETTINGS | changes))
-    return image, lung, painter(image, lung, torch.Generator().manual_seed(seed))
+    return image, lung, painter(image, lung, gen(seed))
 
 
 def test_opacities_stay_inside_the_lung_and_only_add_density():
@@ -63,17 +68,25 @@ def test_the_generator_decides():
     assert not torch.equal(paint(3)[2].image, paint(4)[2].image)
 
 
+def test_a_slice_is_painted_alike_in_whatever_batch_it_is():
+    image, lung, joint = paint(0)
+    rows = [7, 2]
+    part = OpacityPainter(**SETTINGS)(image[rows], lung[rows], SliceDraws(rows))
+    assert torch.equal(part.chosen, joint.chosen[rows])
+    torch.testing.assert_close(part.image, joint.image[rows], rtol=0, atol=1e-6)
+
+
 def test_no_lung_no_opacity():
     image, lung = example()
-    painted = OpacityPainter(**SETTINGS)(image, torch.zeros_like(lung), torch.Generator().manual_seed(0))
+    painted = OpacityPainter(**SETTINGS)(image, torch.zeros_like(lung), gen())
     assert torch.equal(painted.image, image)
 
 
 @pytest.mark.parametrize("scale", [2.0, 8.0, 32.0])
 def test_noise_has_unit_variance_and_the_wanted_smoothness(scale):
     like = torch.zeros(8, 1, 64, 64)
-    noise = smooth_noise(like, torch.full((8, 1, 1, 1), scale), torch.Generator().manual_seed(0))
+    noise = smooth_noise(like, torch.full((8, 1, 1, 1), scale), gen(batch=8))
     torch.testing.assert_close(noise.std((2, 3)), torch.ones(8, 1), rtol=1e-3, atol=1e-3)
     neighbour = (noise[..., 1:] * noise[..., :-1]).mean()
-    rough = smooth_noise(like, torch.full((8, 1, 1, 1), 0.1), torch.Generator().manual_seed(0))
+    rough = smooth_noise(like, torch.full((8, 1, 1, 1), 0.1), gen(batch=8))
     assert neighbour > (rough[..., 1:] * rough[..., :-1]).mean() + 0.1

@@ -3,6 +3,7 @@
 import torch
 
 from anomask.losses.release import ReleaseLoss
+from anomask.synthesis.draws import SliceDraws
 from anomask.synthesis.release import release_draw, release_projection, release_salience
 from anomask.synthesis.salience import entropy_change, leave_one_out_entropy, principal_projection, token_salience
 
@@ -49,7 +50,7 @@ def test_every_image_asks_with_the_first_images_memory():
     codes = torch.zeros(3, 64, dtype=torch.int64)
     mask = torch.zeros(3, 64, dtype=torch.bool)
     mask[:, 5] = True
-    new = release_draw(z, codes, mask, codebook, torch.Generator(), neighbours=1)
+    new = release_draw(z, codes, mask, codebook, SliceDraws(range(3)), neighbours=1)
     row = z[0].T.flatten()[5 * 16 : 6 * 16]  # channel-first memory of image 0
     expected = (row - codebook).square().sum(1).argmin()
     assert (new[:, 5] == expected).all()

@@ -7,6 +7,7 @@ import torch
 
 from anomask.errors import ConfigError
 from anomask.synthesis import location, replacement
+from anomask.synthesis.draws import SliceDraws
 from anomask.synthesis.synthesiser import Synthesiser
 from anomask.types import FrozenFeatures
 
@@ -30,8 +31,8 @@ def example(batch=3, n_tokens=64, width=6, n_codes=40, seed=0):
     return FrozenFeatures(tokens, codebook[codes], codes, values[0], values[1]), codebook
 
 
-def gen(seed=0):
-    return torch.Generator().manual_seed(seed)
+def gen(seed=0, batch=3):
+    return SliceDraws(1000 * seed + row for row in range(batch))
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.33])
@@ -68,7 +69,7 @@ def test_blobs_are_connected_regions_of_several_sizes():
 
     features, _ = example(batch=64, n_tokens=256)
     blobs = partial(location.blobs, smallest_share=0.01, most_regions=1, roughness=0.0)
-    mask = blobs(features, torch.ones(64, 256, dtype=torch.bool), 0.2, gen())
+    mask = blobs(features, torch.ones(64, 256, dtype=torch.bool), 0.2, gen(batch=64))
     assert all(label(m.view(16, 16).numpy())[1] == 1 for m in mask)
     assert mask.sum(1).min() < 8 and 25 < mask.sum(1).max() <= 51
 
@@ -130,7 +131,7 @@ def test_own_draw_uses_every_candidate():
     near = replacement.candidates(features.tokens[0], features.codes[0], codebook, **settings)
     seen = [set() for _ in range(16)]
     for seed in range(60):
-        new = replacement.own(features.tokens, features.codes, mask, codebook, gen(seed), **settings)
+        new = replacement.own(features.tokens, features.codes, mask, codebook, gen(seed, 1), **settings)
         for n in range(16):
             seen[n].add(new[0, n].item())
     assert seen == [set(row.tolist()) for row in near]
@@ -138,10 +139,10 @@ def test_own_draw_uses_every_candidate():
 
 def test_coherent_draw_moves_a_region_towards_one_code():
     features, codebook = example(batch=8, n_tokens=64, n_codes=200)
-    mask = location.random(features, torch.ones(8, 64, dtype=torch.bool), 0.3, gen())
+    mask = location.random(features, torch.ones(8, 64, dtype=torch.bool), 0.3, gen(batch=8))
     spread = {}
     for name in ("own", "coherent"):
-        new = DRAWS[name](features.tokens, features.codes, mask, codebook, gen(3), **WHOLE_BAND)
+        new = DRAWS[name](features.tokens, features.codes, mask, codebook, gen(3, 8), **WHOLE_BAND)
         spread[name] = sum(float(codebook[new[b][mask[b]]].var(0).sum()) for b in range(8))
     assert spread["coherent"] < 0.5 * spread["own"]
 
@@ -174,6 +175,31 @@ def test_permuting_the_images_permutes_what_is_not_drawn():
     tokens, mask = synthesiser(features, codebook, allowed, gen())
     tokens_permuted, mask_permuted = synthesiser(permuted, codebook, allowed, gen())
     assert torch.equal(tokens[order], tokens_permuted) and torch.equal(mask[order], mask_permuted)
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+@pytest.mark.parametrize("where", LOCATIONS)
+def test_a_slice_is_corrupted_alike_in_whatever_batch_it_is(where, draw):
+    features, codebook = example()
+    synthesiser = Synthesiser(LOCATIONS[where], partial(DRAWS[draw], **WHOLE_BAND), 0.1)
+    allowed = torch.ones(3, 64, dtype=torch.bool)
+    allowed[1, 5:] = False  # fewer corrupted tokens: the next slice's draws must not depend on it
+    joint = synthesiser(features, codebook, allowed, gen())
+    for rows in ([2], [2, 0], [1, 2]):
+        part = FrozenFeatures(*(values[rows] for values in features))
+        tokens, mask = synthesiser(part, codebook, allowed[rows], SliceDraws(rows))
+        assert torch.equal(mask, joint.mask[rows]) and torch.equal(tokens, joint.tokens[rows])
+
+
+def test_blobs_are_centred_on_allowed_tokens_in_equal_shares():
+    """Small discs land on their centre alone, so their places are those that were drawn."""
+    features, _ = example(batch=2000, n_tokens=16)
+    allowed = torch.zeros(2000, 16, dtype=torch.bool)
+    allowed[:, [1, 6, 15]] = True
+    blobs = partial(location.blobs, smallest_share=0.05, most_regions=1, roughness=0.0)
+    counts = blobs(features, allowed, 0.06, gen(batch=2000)).sum(0)
+    assert counts.sum() == 2000 and counts[[1, 6, 15]].sum() == 2000
+    assert (counts[[1, 6, 15]] - 2000 / 3).abs().max() < 4 * (2000 * 2 / 9) ** 0.5  # four standard deviations
 
 
 def test_residual_levels_below_the_first_are_kept():

@@ -1,10 +1,15 @@
 """Read the offline run files of the W&B client: a header, then LevelDB's log format in blocks of 32 KiB."""
 
 import json
+import os
+import socket
 import struct
 import time
+from pathlib import Path
 
 from wandb.proto.wandb_internal_pb2 import Record
+
+ROOT = Path(__file__).parents[2]
 
 
 def records_of(file):
@@ -53,3 +58,20 @@ class OfflineRun:
         self.rows = [values(r.history.item) for r in records if r.HasField("history")]
         self.artefacts = [r.artifact for r in records if r.HasField("artifact")]
         self.exit_code = next((r.exit.exit_code for r in records if r.HasField("exit")), None)
+
+
+def without_account(home):
+    """Return the environment of someone without a W&B key."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "NETRC"))}
+    return kept | {"HOME": str(home), "OMP_NUM_THREADS": "1"}
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def one_run(folder):
+    (file,) = files_of(folder)
+    return OfflineRun(finished(file))

@@ -1,41 +1,26 @@
 """W&B training runs, as the client's own offline files tell them: one run over a crash, the codebook, no network."""
 
 import json
-import os
-import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
-
-import pytest
 
 from anomask.entry import current_commit
 from anomask.runs import Run
-from tests.conftest import TINY, evaluated, fit, run_of
-from tests.tracking.offline_files import OfflineRun, files_of, finished, records_of
+from tests.conftest import TINY, evaluated, fit
+from tests.tracking.offline_files import (
+    ROOT,
+    OfflineRun,
+    files_of,
+    finished,
+    free_port,
+    one_run,
+    records_of,
+    without_account,
+)
 
-ROOT = Path(__file__).parents[2]
 LONGER = ["trainer.max_steps=10", "trainer.val_check_interval=4"]
-
-
-def without_account(home):
-    """The environment of someone without a W&B key."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "NETRC"))}
-    return kept | {"HOME": str(home), "OMP_NUM_THREADS": "1"}
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-def one_run(folder):
-    (file,) = files_of(folder)
-    return OfflineRun(finished(file))
 
 
 def test_a_killed_run_goes_on_as_the_same_run_without_a_step_twice(toy_folder, tmp_path):
@@ -121,56 +106,3 @@ def test_training_anew_in_a_finished_folder_is_a_new_run(tiny):
     first, second = (OfflineRun(finished(file)) for file in files_of(run.folder))
     assert first.run.run_id != second.run.run_id
     assert [row["_step"] for row in first.rows] == [row["_step"] for row in second.rows] == [0, 1, 2, 3, 4]
-
-
-def test_the_death_of_wandbs_own_process_stops_neither_its_run_nor_the_log_of_the_next(tiny):
-    kill = ["+callbacks.kill._target_=tests.tracking.faults.KillService", "+callbacks.kill.after=2"]
-    settings = tiny("stage=codebook", "logger=wandb", *kill)
-    fit(settings)
-    assert run_of(settings).read_cost()["steps"] == 4
-    assert len(one_run(fit(tiny("stage=codebook", "logger=wandb", name="next")).folder).rows) == 5
-
-
-START = """
-import sys, threading, logging
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
-import anomask.tracking.client as client
-logging.basicConfig(level=logging.WARNING)
-client.INIT_SECONDS = 2
-class Answer(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(404)
-        self.end_headers()
-    do_POST = do_GET
-    def log_message(self, *_):
-        pass
-if sys.argv[2] == "answers":
-    server = HTTPServer(("127.0.0.1", int(sys.argv[3])), Answer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-with client.start(False, Path(sys.argv[1]), project="anomask", id="abc") as run:
-    run.log({"loss": 1.0}, step=3)
-"""
-
-
-@pytest.mark.parametrize(
-    ("server", "key", "reason"),
-    [
-        ("silent", "0" * 40, "is offline: no answer from .* refused"),
-        ("answers", "", "is offline: there is no key"),
-        ("answers", "0" * 40, "did not start online: CommError"),
-    ],
-)
-def test_without_key_or_server_a_run_is_offline_within_seconds(server, key, reason, tmp_path):
-    port = free_port()
-    environment = without_account(tmp_path) | {"PYTHONPATH": str(ROOT / "src")}
-    environment |= {"WANDB_API_KEY": key, "WANDB_BASE_URL": f"http://127.0.0.1:{port}"}
-    command = [sys.executable, "-c", START, str(tmp_path), server, str(port)]
-    start = time.perf_counter()
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
-    assert result.returncode == 0, result.stderr[-2000:]
-    (warning,) = re.findall(r"WARNING:.*", result.stderr)
-    assert re.search(reason, warning) and f"wandb sync {tmp_path}/wandb" in warning
-    assert time.perf_counter() - start < 20  # mostly imports
-    (row,) = one_run(tmp_path).rows
-    assert row["loss"] == 1.0 and row["_step"] == 3

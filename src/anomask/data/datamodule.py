@@ -12,7 +12,7 @@ from anomask.data.checks.copies import copies
 from anomask.data.findings import raise_first
 from anomask.data.fingerprint import content_hash
 from anomask.data.hashing import file_hashes
-from anomask.data.loader import ResumableLoader, SkippingSampler
+from anomask.data.loader import ResumableLoader, SharedSampler
 from anomask.data.manifest import SliceRecord, read_folder
 from anomask.data.reading import check_sizes
 from anomask.data.slices import LoadSlice, SliceDataset, collate
@@ -117,19 +117,27 @@ class SliceDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Training normals in a new order each epoch, this process's share of them."""
-        trainer = self.trainer
-        world, rank = (trainer.world_size, trainer.global_rank) if trainer is not None else (1, 0)
         # The order is a function of seed and epoch, so a resumed run sees the batches it would have seen.
-        sampler = SkippingSampler(self.train_set, world, rank, shuffle=True, seed=self.seed)
-        whole = len(self.train_set) // world >= self.batch_size
-        loader = self._loader(self.train_set, kind=ResumableLoader, sampler=sampler, drop_last=whole)
-        if trainer is not None:
-            loader.limit = trainer.limit_train_batches
+        sampler = SharedSampler(len(self.train_set), self.batch_size, *self._processes(), self.seed)
+        loader = self._loader(self.train_set, kind=ResumableLoader, sampler=sampler)
+        if self.trainer is not None:
+            loader.limit = self.trainer.limit_train_batches
         return loader
 
     def val_dataloader(self) -> DataLoader:
-        """All validation normals in order, in every process."""
-        return self.ordered_loader(self.validation_set)
+        """This process's share of the validation normals, each in one process, in order.
+
+        Raises:
+            DataError: there are fewer than processes.
+        """
+        world, rank = self._processes()
+        rows = range(rank, len(self.validation_set), world)
+        if len(self.validation_set) < world:
+            raise DataError(
+                f"{len(self.validation_set)} validation normals cannot be shared by {world} processes; each needs one. "
+                "Raise data.validation_share or use fewer devices."
+            )
+        return self._loader(self.validation_set, sampler=rows)
 
     def test_dataloader(self) -> DataLoader:
         """All test slices in order.
@@ -161,6 +169,9 @@ class SliceDataModule(pl.LightningDataModule):
         if not self.records:
             raise DataError(f"{self.folder} was not read yet. Call setup before fingerprint.")
         return content_hash(self.records)
+
+    def _processes(self) -> tuple[int, int]:
+        return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
 
     def _decoded(self, records: list[SliceRecord]) -> DecodedSlices | None:
         if self.cache == "memory":

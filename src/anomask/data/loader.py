@@ -1,23 +1,51 @@
-"""A training loader that a resumed run can enter in the middle of an epoch."""
+"""A training loader that is shared by processes, and that a resumed run can enter in the middle of an epoch."""
 
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from torch.utils.data import DataLoader, DistributedSampler
+import torch
+from torch.utils.data import DataLoader, Sampler
 
 from anomask.types import SliceBatch
 
 
-class SkippingSampler(DistributedSampler):
-    """Shuffles as a function of seed and epoch alone, and can leave out the first rows of its next pass."""
+class SharedSampler(Sampler[int]):
+    """Shuffles as a function of seed and epoch alone; each joint batch is cut into one contiguous part a process.
 
-    skip = 0
+    Processes in rank order thus see what one process with the joint batch size sees, and epochs are as long. Rows that
+    fill no joint batch are left out of an epoch; fewer rows than one joint batch are one short batch, of which some
+    rows may be seen twice to give every process as many.
+
+    Args:
+        n_rows: rows of the set.
+        batch_size: of one process.
+        world: processes.
+        rank: of this process.
+        seed: of the order.
+    """
+
+    def __init__(self, n_rows: int, batch_size: int, world: int, rank: int, seed: int) -> None:
+        self.n_rows, self.batch_size, self.world, self.rank, self.seed = n_rows, batch_size, world, rank, seed
+        self.epoch = 0
+        self.skip = 0  # rows that the next pass leaves out
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass; Lightning calls it."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Return this process's rows of an epoch."""
+        batches = self.n_rows // (self.batch_size * self.world)
+        return batches * self.batch_size if batches else -(-self.n_rows // self.world)
 
     def __iter__(self) -> Iterator[int]:
         """Yield this process's rows of the epoch, without the first `skip` ones."""
         skip, self.skip = self.skip, 0
-        return islice(super().__iter__(), skip, None)
+        order = torch.randperm(self.n_rows, generator=torch.Generator().manual_seed(self.seed + self.epoch))
+        share = min(self.batch_size, len(self))
+        order = order.repeat(-(-len(self) * self.world // self.n_rows))[: len(self) * self.world]
+        return islice(order.view(-1, self.world, share)[:, self.rank].flatten().tolist(), skip, None)
 
 
 class ResumableLoader(DataLoader):
@@ -36,6 +64,7 @@ class ResumableLoader(DataLoader):
         """Yield the batches of an epoch, or the rest of one after `load_state_dict`."""
         self.taken, self.resume_after = self.resume_after, 0
         self.sampler.skip = self.taken * self.batch_size
+        self.dataset.epoch = self.sampler.epoch  # before worker processes copy the set
         for batch in super().__iter__():
             self.taken += 1
             yield batch

@@ -111,8 +111,11 @@ class SliceDataset(CacheDataset):
         augment: MONAI dictionary transforms on the fields of a `SliceBatch`, or None.
         cache_rate: share of the slices kept in memory, in [0, 1]; the rest is read each time.
         progress: whether to show a progress bar.
-        seed: of the augmentations.
+        seed: of the augmentations, which are a function of it, the epoch and the row alone: they are the same in any
+            number of processes, in loader processes, and in a resumed run.
     """
+
+    epoch = 0  # set by the training loader
 
     def __init__(
         self,
@@ -127,17 +130,20 @@ class SliceDataset(CacheDataset):
         held = cache_rate * len(records) * load.size**2 * 6 / 1e9  # float32 image and two masks a pixel
         if held > 1:
             log.info("keeping %.1f GB of slices in memory; data.cache_rate < 1 keeps less", held)
-        transform = Compose([load, *(augment or [])]).set_random_state(seed)
+        transform = Compose([load, *(augment or [])])
+        self.seed, self.augmented = seed, bool(augment)
         items = [{"row": row, "record": record} for row, record in enumerate(self.records)]
         try:
             # Some transforms work in place: without a copy they would change the cached slice a bit more each epoch.
-            copy = bool(augment)
-            super().__init__(items, transform, cache_rate=cache_rate, progress=progress, copy_cache=copy)
+            super().__init__(items, transform, cache_rate=cache_rate, progress=progress, copy_cache=self.augmented)
         except RuntimeError as error:
             raise find_user_error(error) or error from None  # MONAI wraps what a transform raises
 
     def __getitem__(self, row: int) -> SliceBatch:
         """Return row `row` as a `SliceBatch` without its batch dimension."""
+        if self.augmented:
+            place = np.random.SeedSequence((self.seed, self.epoch, row))
+            self.transform.set_random_state(int(place.generate_state(1)[0]))
         try:
             fields = super().__getitem__(row)
         except RuntimeError as error:  # a slice outside the cache

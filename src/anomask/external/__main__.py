@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from anomask.baselines.external import ExternalMaps
 from anomask.build import build_data, build_stage
 from anomask.config import CONF_FOLDER, plain, register
-from anomask.entry import quieten, user_errors
+from anomask.entry import current_commit, quieten, user_errors
 from anomask.errors import DataError, ExternalError
 from anomask.external.exchange import export, images_of, lift, read_cost, read_maps
 from anomask.external.weights import PACKAGED, write_packaged_weights
@@ -73,7 +73,7 @@ def run_external(settings: dict[str, Any], run: Run) -> None:
     trainer = instantiate(settings["trainer"], logger=False, enable_checkpointing=False, _convert_="all")
     fit_normals(stage, data, trainer, run)
     write_threshold(stage, data, trainer, run)
-    run.write_cost(bill.pop("seconds"), bill)
+    run.write_cost(bill | {"commit": current_commit()})
     run.write_settings(settings)  # last: without it a folder is no run
     run.link_latest()
     log.info("run folder: %s", run.folder)

@@ -61,6 +61,11 @@ def neighbourhood_weights(residual: Tensor, mask: Tensor, stride: int, weight: s
     return (raw / largest.clamp(min=tiny)).clamp(max=1.0)
 
 
+def token_counts(mask: Tensor) -> Tensor:
+    """Return how many tokens of `mask` [B, N] are untouched and how many corrupted: [2] float32."""
+    return torch.stack([(~mask).sum(), mask.sum()]).float()
+
+
 class NeighbourhoodLoss:
     """lambda_restore * MSE + lambda_normal * L_R + lambda_anomalous * L_T.
 
@@ -82,7 +87,14 @@ class NeighbourhoodLoss:
         self.weight, self.warmup_steps = weight, warmup_steps
 
     def __call__(
-        self, image: Tensor, restored: Tensor, logits: Tensor, mask: Tensor, stride: int, step: int
+        self,
+        image: Tensor,
+        restored: Tensor,
+        logits: Tensor,
+        mask: Tensor,
+        stride: int,
+        step: int,
+        counts: Tensor | None = None,
     ) -> DetectorLosses:
         """Compute the loss of one batch.
 
@@ -93,14 +105,19 @@ class NeighbourhoodLoss:
             mask: [B, N] bool, corrupted tokens.
             stride: s.
             step: training steps taken, for the warm-up.
+            counts: what the sums over untouched and over corrupted tokens are divided by, [2]; None is `token_counts`
+                of this batch. With the mean counts of several processes, the mean of their losses is the joint
+                batch's, however unequal their shares of corrupted tokens.
         """
         restoration = F.mse_loss(restored, image)
         weights = self.token_weights(restored - image, mask, stride)
         if self.warmup_steps:
             weights = torch.lerp(torch.ones_like(weights), weights, min(1.0, step / self.warmup_steps))
         entropy = F.binary_cross_entropy_with_logits(logits, mask.to(logits.dtype), reduction="none")
-        normal = entropy[~mask].sum() / (~mask).sum().clamp(min=1)
-        anomalous = (weights * entropy)[mask].sum() / mask.sum().clamp(min=1)
+        counts = token_counts(mask) if counts is None else counts
+        counts = torch.where(counts > 0, counts, 1.0)  # no such token: its sum is 0
+        normal = entropy[~mask].sum() / counts[0]
+        anomalous = (weights * entropy)[mask].sum() / counts[1]
         total = self.restoration * restoration + self.normal * normal + self.anomalous * anomalous
         return DetectorLosses(total, restoration, normal, anomalous)
 

@@ -14,18 +14,7 @@ import torch
 from torch import Tensor
 
 from anomask.errors import DataError
-
-SHIFT = 11  # low bits cut from a pattern: a bin's relative width is 2^-12
-
-
-def _pattern(value: float) -> int:
-    return int(torch.tensor(value).view(torch.int32)) >> SHIFT
-
-
-_LEAST = _pattern(2.0**-40)  # smaller scores share the bin of zero
-_HALF = _pattern(0.5) - _LEAST  # bins below a score of 0.5
-_ONE = 2 * _pattern(0.5) - _pattern(2.0**-25) - _LEAST + 1  # bins below a score of 1
-N_BINS = _ONE + _pattern(2.0**40) - _pattern(1.0) + 1  # larger scores share the last bin
+from anomask.metrics.bins import HALF, LEAST, N_BINS, ONE, SHIFT, pattern
 
 
 def check_range(scores: Tensor) -> float:
@@ -53,21 +42,21 @@ def score_bins(scores: Tensor) -> Tensor:
     """
     scores = scores.float().contiguous()
     if check_range(scores) < 0.5:  # most maps: nothing to fold
-        return ((scores.clamp(min=2.0**-40).view(torch.int32) >> SHIFT) - _LEAST).long()
+        return ((scores.clamp(min=2.0**-40).view(torch.int32) >> SHIFT) - LEAST).long()
     upper = (scores >= 0.5) & (scores < 1.0)
     folded = torch.where(upper, 1.0 - scores, scores).clamp(2.0**-40, 2.0**40)
-    bits = (folded.view(torch.int32) >> SHIFT).long() - _LEAST
+    bits = (folded.view(torch.int32) >> SHIFT).long() - LEAST
     # In the folded part a larger pattern is a lower score; both ends of each part are kept apart.
-    bits = torch.where(upper, 2 * _HALF - bits + 1, bits)
-    return torch.where(scores >= 1.0, bits + _LEAST - _pattern(1.0) + _ONE, bits)
+    bits = torch.where(upper, 2 * HALF - bits + 1, bits)
+    return torch.where(scores >= 1.0, bits + LEAST - pattern(1.0) + ONE, bits)
 
 
 def bin_score(index: int) -> float:
     """Return a score of a bin: its end nearer to 0, or to 1 for bins between 0.5 and 1."""
-    folded = _HALF < index < _ONE
-    below_one = (2 * _HALF - index + 1 if folded else index) + _LEAST
-    pattern = below_one if index < _ONE else index - _ONE + _pattern(1.0)
-    value = float(torch.tensor(pattern << SHIFT, dtype=torch.int32).view(torch.float32))
+    folded = HALF < index < ONE
+    below_one = (2 * HALF - index + 1 if folded else index) + LEAST
+    bits = below_one if index < ONE else index - ONE + pattern(1.0)
+    value = float(torch.tensor(bits << SHIFT, dtype=torch.int32).view(torch.float32))
     return 1.0 - value if folded else (0.0 if index == 0 else value)
 
 

@@ -1,14 +1,17 @@
 """Intervals of pixel figures: score histograms of each patient, put together again with patients drawn at random."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from anomask.errors import RunError
 from anomask.metrics import curves
+from anomask.metrics.bins import N_BINS
 from anomask.metrics.bootstrap import LEAST_CLUSTERS, NUMBERS_AT_ONCE, Interval, cluster_weights, percentile_interval
-from anomask.metrics.histogram import N_BINS
-from anomask.metrics.pixel import PixelSample
+
+if TYPE_CHECKING:  # tables read these files without torch
+    from anomask.metrics.pixel import PixelSample
 
 COARSER = 64  # bins of the exact figures in one bin here: 1.6 % of relative width, enough for an interval
 N_COARSE = -(-N_BINS // COARSER)
@@ -26,7 +29,7 @@ class PixelClusters:
         self.unit = unit
         self.held: dict[str, np.ndarray] = {}  # cluster -> [4, N_COARSE]: positives, negatives, overlaps, regions
 
-    def add(self, cluster: str, sample: PixelSample) -> None:
+    def add(self, cluster: str, sample: "PixelSample") -> None:
         """Add a slice to its cluster."""
         held = self.held.setdefault(cluster, np.zeros((4, N_COARSE)))
         bins, lesion = (sample.bins // COARSER).cpu().numpy(), sample.truth.lesion.cpu().numpy()

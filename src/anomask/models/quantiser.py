@@ -122,8 +122,8 @@ class Quantiser(nn.Module):
         """
         codes = quantised.codes.reshape(-1, self.depth).t()  # [L, B * N]
         restarted = codes.new_zeros((), dtype=torch.float32)
-        if self.shared:
-            pairs = [(quantised.inputs.reshape(-1, self.width), codes.reshape(-1))]
+        if self.shared:  # slices first, levels within: processes' shares one after the other are the joint batch
+            pairs = [(quantised.inputs.transpose(0, 1).reshape(-1, self.width), codes.t().reshape(-1))]
         else:
             pairs = list(zip(quantised.inputs, codes, strict=True))
         for book, (tokens, code) in enumerate(pairs):

@@ -10,13 +10,12 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from anomask.errors import RunError
 from anomask.files import whole_file, write_json, write_text
-from anomask.metrics.pixel_clusters import PixelClusters
 from anomask.report.localisation import SLICE_FIGURES
 from anomask.report.markdown import summary
 from anomask.report.page import Picture, page, png_bytes
 from anomask.report.record import Evaluation
+from anomask.report.saved import clusters_file
 
 COLUMNS = ("path", "patient", "disease", "label", "score", "threshold", "called_abnormal", "pixel_region")
 FULL_SCALE = 65535  # of a 16-bit map, a map value of 1
@@ -42,20 +41,6 @@ def write_results(folder: Path, record: dict[str, Any], evaluation: Evaluation, 
     write_json(folder / "record.json", record)
 
 
-def clusters_file(folder: Path, region: str) -> Path:
-    """Name the file of the pixel histograms by patient or slice, which paired comparisons resample."""
-    return folder / f"pixels_{region}.npz"
-
-
-def read_clusters(folder: Path, region: str) -> PixelClusters | None:
-    """Read pixel histograms, or return None where the evaluation has none."""
-    file = clusters_file(folder, region)
-    if not file.is_file():
-        return None
-    with np.load(file) as arrays:
-        return PixelClusters.from_arrays(dict(arrays))
-
-
 def scores_csv(evaluation: Evaluation) -> str:
     """Return one line a slice: its score, and the figures of its own map where it has a lesion mask."""
     stream = io.StringIO()
@@ -69,19 +54,6 @@ def scores_csv(evaluation: Evaluation) -> str:
         about = [s.name, s.patient, s.disease, label, repr(s.score), repr(threshold), int(s.score > threshold)]
         writer.writerow([*about, pixel.get("region", ""), *figures])
     return stream.getvalue()
-
-
-def read_scores(folder: Path) -> list[dict[str, str]]:
-    """Read scores.csv.
-
-    Raises:
-        RunError: the folder has none.
-    """
-    file = folder / "scores.csv"
-    if not file.is_file():
-        raise RunError(f"no scores.csv in {folder}. Wanted: the results of python -m anomask.evaluate.")
-    with file.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 def write_map(file: Path, anomaly_map: Tensor) -> None:

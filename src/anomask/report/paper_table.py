@@ -1,22 +1,25 @@
 """The figures of a paper table from result records: mean, spread over seeds, intervals, best. Knows no torch."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
 
 from anomask.errors import RunError
-from anomask.report.columns import Column, Record
+from anomask.report.columns import Column, Record, image, pixel
+from anomask.report.paired import auroc_difference, pixel_difference
 
 NEEDED = {"method", "image", "pixel", "cost", "bootstrap", "commit"}
 
 
 class Row(NamedTuple):
-    """A method with its records, one a seed."""
+    """A method with its records."""
 
     key: str
-    records: list[Record]
+    records: dict[int, Record]  # by seed
+    folder: Path | None = None  # holds seed<number>/record.json
+    title: str | None = None  # None: the records' own
 
 
 class Cell(NamedTuple):
@@ -27,43 +30,71 @@ class Cell(NamedTuple):
     low: float | None = None
     high: float | None = None
     bold: bool = False
+    p: float | None = None  # of a paired test
 
 
-def read_rows(folder: Path, keys: Sequence[str]) -> list[Row]:
+class Resampling(NamedTuple):
+    """How paired tests resample, and against which row."""
+
+    against: Row
+    n: int
+    seed: int
+
+
+def read_rows(folder: Path, titles: Mapping[str, str | None], remedy: str) -> list[Row]:
     """Read the records of a data set, ``<folder>/<key>/seed<number>/record.json``.
 
+    Args:
+        folder: of the data set's results.
+        titles: what the rows are called, by key; None is the record's own.
+        remedy: the command that makes what is missing.
+
     Raises:
-        RunError: records are missing, damaged or older than the tables; the message has the commands that make them.
+        RunError: records are missing, damaged or older than the tables; the message has the command that makes them.
     """
-    rows = [Row(key, [_read(file) for file in sorted(folder.glob(f"{key}/seed*/record.json"))]) for key in keys]
+    rows = [Row(key, _read_seeds(folder / key, remedy), folder / key, title) for key, title in titles.items()]
     missing = [row.key for row in rows if not row.records]
     if missing:
-        commands = "; ".join(f"make {folder}/{key}/seed0/record.json" for key in missing)
-        raise RunError(f"no records of {', '.join(missing)} in {folder}. Make them first: {commands}")
+        raise RunError(f"no records of {', '.join(missing)} in {folder}. Make them first: {remedy}")
     return rows
 
 
-def _read(file: Path) -> Record:
+def _read_seeds(folder: Path, remedy: str) -> dict[int, Record]:
+    files = {int(file.parent.name.removeprefix("seed")): file for file in folder.glob("seed*/record.json")}
+    return {seed: _read(files[seed], remedy) for seed in sorted(files)}
+
+
+def _read(file: Path, remedy: str) -> Record:
+    again = f"Remove {file.parent} and make it again: {remedy}"
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise RunError(f"{file} is no JSON ({error}). Make it again: make -B {file}") from error
+        raise RunError(f"{file} is no JSON ({error}). {again}") from error
     lacking = sorted(NEEDED - record.keys()) if isinstance(record, dict) else sorted(NEEDED)
     if lacking:
-        raise RunError(f"{file} lacks {', '.join(lacking)}: an older version wrote it. Make it again: make -B {file}")
+        raise RunError(f"{file} lacks {', '.join(lacking)}: an older version wrote it. {again}")
     return record
 
 
-def cells(rows: Sequence[Row], columns: Sequence[Column]) -> list[list[Cell]]:
-    """Return the figures, one list a row."""
-    found = [[_cell(row.records, column) for column in columns] for row in rows]
+def cells(rows: Sequence[Row], columns: Sequence[Column], resampling: Resampling | None = None) -> list[list[Cell]]:
+    """Return the figures, one list a row.
+
+    Args:
+        rows: with their records.
+        columns: what is shown of them.
+        resampling: for columns of paired tests; None leaves these empty.
+    """
+    found = [[_cell(row, column, resampling) for column in columns] for row in rows]
     for index, column in enumerate(columns):
         if column.best:
             _embolden(found, index)
     return found
 
 
-def _cell(records: Sequence[Record], column: Column) -> Cell:
+def _cell(row: Row, column: Column, resampling: Resampling | None) -> Cell:
+    if column.paired:
+        return Cell(None) if resampling is None else _difference(row, *column.paired, resampling)
+    records = list(row.records.values())
     values = [column.read(record) for record in records]
     if any(value is None for value in values):
         return Cell(None)
@@ -76,6 +107,20 @@ def _cell(records: Sequence[Record], column: Column) -> Cell:
         fmean(low) if known else None,
         fmean(high) if known else None,
     )
+
+
+def _difference(row: Row, figure: str, region: str, resampling: Resampling) -> Cell:
+    seeds = [seed for seed in row.records if seed in resampling.against.records]
+    if row.key == resampling.against.key or not seeds:
+        return Cell(None)
+    sides = [[one.folder / f"seed{seed}" for seed in seeds] for one in (row, resampling.against)]
+    again = (resampling.n, resampling.seed)
+    found = pixel_difference(*sides, region, figure, *again) if region else auroc_difference(*sides, *again)
+    if found is None:
+        return Cell(None)
+    read = pixel(figure, region) if region else image(figure)  # the records' own: resampled histograms are coarser
+    means = [fmean(read(one.records[seed]) for seed in seeds) for one in (row, resampling.against)]
+    return Cell(means[0] - means[1], None, found.low, found.high, p=found.p)
 
 
 def _embolden(found: list[list[Cell]], index: int) -> None:

@@ -3,7 +3,6 @@
 import base64
 import html
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from PIL import Image
 
 from anomask.files import write_text
 from anomask.report.candidates import Candidate
+from anomask.report.template import fill, script_json
 from anomask.scoring.colour import heat
 
-TEMPLATE = Path(__file__).with_name("viewer.html")
 PICTURE_SIDE = 256  # longest side of an embedded slice in pixels
 LAYER_SIDE = 128  # of an embedded map, which is smoother than its slice
 SLICES_A_PAGE = 500  # about 20 kB each, 10 MB a page: browsers open it at once
@@ -89,20 +88,16 @@ class Viewer:
 
     def _write(self, more: bool) -> None:
         colours = (heat(torch.linspace(0, 1, 9)[None])[:, 0].T * 255).round().int().tolist()
-        filled = {
+        fields = {
             "TITLE": html.escape(self.title),
             "PAGES": self._links(more),
             "THRESHOLD": f"{self.threshold:.4g}",
             "PIXEL": f"{self.pixel_threshold:.4g}",
             "FULL": f"{self.full_colour:.4g}",
             "COLOURS": ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in colours),
-            # "<" would let a file's name end the script element.
-            "ENTRIES": json.dumps(self.entries, allow_nan=False).replace("<", "\\u003c"),
+            "ENTRIES": script_json(self.entries),
         }
-        text = TEMPLATE.read_text(encoding="utf-8")
-        for name, value in filled.items():  # the entries come last: a file's name cannot bring in another field
-            text = text.replace(f"[[{name}]]", value)
-        write_text(self.folder / page_name(self.page), text)
+        write_text(self.folder / page_name(self.page), fill("viewer.html", fields))
 
     def _links(self, more: bool) -> str:
         links = [f'<a href="{page_name(self.page - 1)}">Earlier slices</a>'] if self.page > 1 else []

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from anomask.metrics.pixel import PixelMetrics
+from anomask.models.distributed import all_means
 from anomask.scoring.colour import grey, heat
 from anomask.scoring.scorer import Scorer
+from anomask.stages.normals import ValidationNormals, of_all_processes
 from anomask.stages.optimisation import Optimisation, require_finite
 from anomask.stages.seeding import step_generator, step_seed
 from anomask.types import Detection, SliceBatch
@@ -37,13 +39,14 @@ class BaselineStage(pl.LightningModule):
         self.register_buffer("unit", torch.ones(()))  # the map's unit, see `calibrate`
         self.normal_pixels = PixelMetrics()
         self.normal_scores: list[Tensor] = []
+        self.normals: ValidationNormals | None = None  # of all processes, after the validation that scores them
 
     def training_step(self, batch: SliceBatch, batch_idx: int) -> Tensor:
         """Take one step of the method's own loss."""
         place = (self.seed, self.global_step, batch_idx, self.global_rank)
         torch.manual_seed(step_seed(*place))  # dropout has no generator argument; this keeps resumed runs exact
         loss = self.method.loss(batch.image, step_generator(*place))
-        self.log("train/loss", loss)
+        self.log_dict(all_means({"train/loss": loss}))
         return require_finite(loss, self.global_step)
 
     def on_validation_epoch_start(self) -> None:
@@ -64,6 +67,11 @@ class BaselineStage(pl.LightningModule):
         self.normal_scores.append(detection.score)
         counted = self.scorer.counted(batch.lung_mask)
         self.normal_pixels.update(detection.anomaly_map, torch.zeros_like(batch.mask), counted)
+
+    def on_validation_epoch_end(self) -> None:
+        """Collect the scores of all processes."""
+        if self.normal_scores:
+            self.normals = of_all_processes(self.normal_scores, self.normal_pixels)
 
     @torch.no_grad()
     def fit_normals(self, normals: Iterable[Tensor]) -> None:

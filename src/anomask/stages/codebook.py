@@ -8,6 +8,7 @@ from torch import Tensor
 
 from anomask.losses.codebook import CodebookLoss
 from anomask.metrics.codebook_usage import CodebookUsage
+from anomask.models.distributed import all_means
 from anomask.models.vqvae import VQVAE
 from anomask.scoring.colour import grey, heat
 from anomask.stages.optimisation import Optimisation, require_finite
@@ -49,14 +50,13 @@ class CodebookStage(pl.LightningModule):
         losses = self.loss(batch.image, reconstructed, tokens, quantised.tokens)
         restarted = quantiser.update(quantised, generator)
         self.usage.update(quantised.codes)
-        self.log_dict(
-            {
-                "train/loss": losses.total,
-                "train/reconstruction": losses.reconstruction,
-                "train/commitment": losses.commitment,
-                "codebook/restarted_share": restarted,
-            }
-        )
+        values = {
+            "train/loss": losses.total,
+            "train/reconstruction": losses.reconstruction,
+            "train/commitment": losses.commitment,
+            "codebook/restarted_share": restarted,
+        }
+        self.log_dict(all_means(values))
         return require_finite(losses.total, self.global_step)
 
     def on_train_epoch_end(self) -> None:

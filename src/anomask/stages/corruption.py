@@ -7,6 +7,7 @@ from torch import Tensor
 
 from anomask.models.tokens import patch_mean
 from anomask.models.vqvae import VQVAE
+from anomask.synthesis.draws import SliceDraws
 from anomask.synthesis.opacity import OpacityPainter
 from anomask.synthesis.synthesiser import Synthesiser
 from anomask.types import FrozenFeatures, SliceBatch
@@ -45,22 +46,22 @@ class Corrupter:
         self.token_share, self.bound_by_lung = token_share, bound_by_lung
 
     @torch.no_grad()
-    def __call__(self, batch: SliceBatch, features: FrozenFeatures, generator: torch.Generator) -> Corrupted:
+    def __call__(self, batch: SliceBatch, features: FrozenFeatures, draws: SliceDraws) -> Corrupted:
         """Corrupt every slice of the batch in one way or the other."""
         stride = self.vqvae.stride
         allowed = patch_mean(batch.lung_mask, stride) >= 0.5
         if not self.bound_by_lung:
             allowed = torch.ones_like(allowed)
-        tokens, mask = self.synthesiser(features, self.vqvae.quantiser.codebook, allowed, generator)
+        tokens, mask = self.synthesiser(features, self.vqvae.quantiser.codebook, allowed, draws)
         # Before quantisation a corrupted token keeps its own quantisation error around the new code.
         latent = features.tokens + (tokens - features.quantised)
         pixels = mask.view(-1, 1, batch.image.shape[2] // stride, batch.image.shape[3] // stride)
         pixels = pixels.repeat_interleave(stride, 2).repeat_interleave(stride, 3)
         corrupted = Corrupted(tokens, latent, mask, batch.image, pixels)
-        return corrupted if self.painter is None else self._paint(batch, corrupted, generator)
+        return corrupted if self.painter is None else self._paint(batch, corrupted, draws)
 
-    def _paint(self, batch: SliceBatch, corrupted: Corrupted, generator: torch.Generator) -> Corrupted:
-        painted = self.painter(batch.image, batch.lung_mask, generator)
+    def _paint(self, batch: SliceBatch, corrupted: Corrupted, draws: SliceDraws) -> Corrupted:
+        painted = self.painter(batch.image, batch.lung_mask, draws)
         chosen = painted.chosen
         if not bool(chosen.any()):
             return corrupted

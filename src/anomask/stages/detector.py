@@ -6,17 +6,19 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from anomask.losses.neighbourhood import NeighbourhoodLoss
+from anomask.losses.neighbourhood import NeighbourhoodLoss, token_counts
 from anomask.metrics.pixel import PixelMetrics
 from anomask.models.detector import Detector
+from anomask.models.distributed import all_mean, all_means
 from anomask.models.tokens import to_grid, to_tokens
 from anomask.scoring.colour import grey, heat, outline, paint
 from anomask.scoring.repair import repair_tokens
 from anomask.scoring.scorer import Scorer
 from anomask.stages.corruption import Corrupted, Corrupter
 from anomask.stages.features import FeatureCache, FrozenFeatureSource
+from anomask.stages.normals import ValidationNormals, of_all_processes
 from anomask.stages.optimisation import Optimisation, require_finite
-from anomask.stages.seeding import step_generator, step_seed
+from anomask.stages.seeding import slice_draws, step_seed
 from anomask.types import Detection, SliceBatch
 
 
@@ -30,7 +32,7 @@ class DetectorStage(pl.LightningModule):
         loss: restoration and weighted classification.
         scorer: anomaly map and slice score.
         optimisation: optimiser and schedule.
-        seed: of every draw; each process draws its own corruptions from it.
+        seed: of every draw; a slice's corruption depends on it, the step and the slice's row.
         settings: the run's settings as plain values, written into every checkpoint.
     """
 
@@ -52,20 +54,21 @@ class DetectorStage(pl.LightningModule):
         self.cache: FeatureCache | None = None  # set before training where slices are not augmented
         self.synthetic_pixels, self.normal_pixels = PixelMetrics(), PixelMetrics()
         self.normal_scores: list[Tensor] = []
+        self.normals: ValidationNormals | None = None  # of all processes, after a validation
 
     def training_step(self, batch: SliceBatch, batch_idx: int) -> Tensor:
         """Corrupt the batch, then restore and classify it."""
         place = (self.seed, self.global_step, batch_idx, self.global_rank)
         torch.manual_seed(step_seed(*place))  # dropout has no generator argument; this keeps resumed runs exact
         features = self.features(batch) if self.cache is None else self.cache(batch)
-        corrupted = self.corrupter(batch, features, step_generator(*place))
+        corrupted = self.corrupter(batch, features, slice_draws(batch.index, self.seed, self.global_step))
         restored = self.detector.restore(corrupted.quantised)
         logits = self.detector.classify(corrupted.quantised, corrupted.latent, corrupted.observed - restored)
         stride = self.detector.vqvae.stride
-        losses = self.loss(batch.image, restored, logits, corrupted.mask, stride, self.global_step)
-        self.log_dict(
-            {f"train/{name}": value for name, value in zip(("loss", *losses._fields[1:]), losses, strict=True)}
-        )
+        counts = all_mean(token_counts(corrupted.mask))
+        losses = self.loss(batch.image, restored, logits, corrupted.mask, stride, self.global_step, counts)
+        values = {f"train/{name}": value for name, value in zip(("loss", *losses._fields[1:]), losses, strict=True)}
+        self.log_dict(all_means(values))
         return require_finite(losses.total, self.global_step)
 
     def on_validation_epoch_start(self) -> None:
@@ -79,7 +82,7 @@ class DetectorStage(pl.LightningModule):
         self.normal_scores.append(detection.score)
         counted = self.scorer.counted(batch.lung_mask)
         self.normal_pixels.update(detection.anomaly_map, torch.zeros_like(batch.mask), counted)
-        corrupted = self.corrupt(batch, batch_idx)
+        corrupted = self.corrupt(batch)
         restored = self.detector.restore(corrupted.quantised)
         logits = self.detector.classify(corrupted.quantised, corrupted.latent, corrupted.observed - restored)
         anomaly_map = self.scorer.anomaly_map(corrupted.observed, restored, to_grid(logits.sigmoid()[..., None])[:, 0])
@@ -92,14 +95,15 @@ class DetectorStage(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log how well synthetic anomalies are localised; `best` is the highest average precision."""
+        self.normals = of_all_processes(self.normal_scores, self.normal_pixels)
         result = self.synthetic_pixels.compute()
         self.synthetic_pixels.reset()
         self.log("val/synthetic_ap", result["ap"] or 0.0, prog_bar=True)
         self.log("val/synthetic_auroc", result["auroc"] or 0.0)
 
-    def corrupt(self, batch: SliceBatch, batch_idx: int) -> Corrupted:
-        """Return the batch with validation's synthetic anomalies: the same ones at every call."""
-        return self.corrupter(batch, self.features(batch), step_generator(self.seed, batch_idx))
+    def corrupt(self, batch: SliceBatch) -> Corrupted:
+        """Return the batch with validation's synthetic anomalies: a slice gets the same ones at every call."""
+        return self.corrupter(batch, self.features(batch), slice_draws(batch.index, self.seed))
 
     @torch.no_grad()
     def detect(self, batch: SliceBatch) -> Detection:
@@ -137,7 +141,7 @@ class DetectorStage(pl.LightningModule):
 
         Slice, corrupted tokens (outlined), restoration from them, anomaly map (full scale 0.25).
         """
-        corrupted = self.corrupt(batch, 0)
+        corrupted = self.corrupt(batch)
         restored = self.detector.restore(corrupted.quantised)
         residual = corrupted.observed - restored
         probability = self._probability(corrupted.quantised, corrupted.latent, residual)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 from tqdm import tqdm
 
@@ -71,22 +72,26 @@ class FeatureCache:
         """Bytes that the whole cache takes."""
         return sum(int(np.prod(shape)) * (8 if name == "codes" else 4) for name, shape in self.shapes.items())
 
-    def fill(self, batches: Iterable[SliceBatch], device: torch.device, write: bool) -> None:
-        """Compute every row, or open the files where an earlier run left them.
+    def fill(self, batches: Iterable[SliceBatch], device: torch.device) -> None:
+        """Compute every row, or open the files where an earlier run left them; one process writes, others wait.
 
         Args:
             batches: the set once, in any order, not augmented.
             device: where the source's model lives.
-            write: whether this process writes the files; the others wait and call again with False.
         """
-        where = "memory" if self.folder is None else str(self.folder)
-        if self.folder is not None and (self.folder / "complete").exists():
-            log.info("frozen features: %.2f GB from %s", self.size_bytes / 1e9, where)
-            self._open("r")
+        if self.folder is None:
+            self._compute(batches, device)
             return
-        if not write:
-            return
-        log.info("frozen features: %.2f GB to %s, once", self.size_bytes / 1e9, where)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / "lock"):  # the system frees it when the process is killed
+            if not (self.folder / "complete").exists():
+                self._compute(batches, device)
+                (self.folder / "complete").touch()  # last: a killed run leaves no marker and is computed again
+        log.info("frozen features: %.2f GB from %s", self.size_bytes / 1e9, self.folder)
+        self._open("r")
+
+    def _compute(self, batches: Iterable[SliceBatch], device: torch.device) -> None:
+        log.info("frozen features: %.2f GB to %s, once", self.size_bytes / 1e9, self.folder or "memory")
         self._open("w+")
         for batch in tqdm(batches, desc="frozen features", unit="batch"):
             rows = batch.index.numpy()
@@ -96,7 +101,6 @@ class FeatureCache:
         if self.folder is not None:
             for array in self.arrays.values():
                 array.flush()
-            (self.folder / "complete").touch()  # last: a killed run leaves no marker and is computed again
 
     def __call__(self, batch: SliceBatch) -> FrozenFeatures:
         """Return the features of a batch by its rows."""
@@ -111,7 +115,6 @@ class FeatureCache:
             if self.folder is None:
                 self.arrays[name] = np.empty(shape, dtype)
             else:
-                self.folder.mkdir(parents=True, exist_ok=True)
                 file = str(self.folder / f"{name}.npy")
                 wanted = None if mode == "r" else shape
                 self.arrays[name] = np.lib.format.open_memmap(file, mode, dtype, wanted)

@@ -2,6 +2,9 @@
 
 import numpy as np
 import torch
+from torch import Tensor
+
+from anomask.synthesis.draws import SliceDraws
 
 
 def step_seed(*place: int) -> int:
@@ -12,3 +15,8 @@ def step_seed(*place: int) -> int:
 def step_generator(*place: int) -> torch.Generator:
     """Return a CPU generator that is a function of `place` alone."""
     return torch.Generator().manual_seed(step_seed(*place))
+
+
+def slice_draws(rows: Tensor, *place: int) -> SliceDraws:
+    """Return draws that are a function of `place` and each slice's row [B], whatever batch or process it is in."""
+    return SliceDraws(step_seed(*place, row) for row in rows.tolist())

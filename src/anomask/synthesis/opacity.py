@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from anomask.synthesis.draws import SliceDraws
+
 
 class Painted(NamedTuple):
     """Slices with opacities and where they are."""
@@ -49,40 +51,39 @@ class OpacityPainter:
         self.edge, self.least_rise = edge, least_rise
 
     @torch.no_grad()
-    def __call__(self, image: Tensor, lung: Tensor, generator: torch.Generator) -> Painted:
+    def __call__(self, image: Tensor, lung: Tensor, draws: SliceDraws) -> Painted:
         """Paint into slices [B, 1, S, S] inside `lung` [B, 1, S, S] bool."""
-        batch, device = len(image), image.device
 
         def uniform(low: float, high: float) -> Tensor:
-            return (low + (high - low) * torch.rand(batch, generator=generator)).view(-1, 1, 1, 1).to(device)
+            return (low + (high - low) * draws.uniform(1, 1, 1)).to(image.device)
 
         scale = uniform(*(torch.tensor(self.scales_px).log2().tolist())).exp2()
         coverage = uniform(*(torch.tensor(self.coverage).log2().tolist())).exp2()
-        shape = smooth_noise(image, scale, generator)
+        shape = smooth_noise(image, scale, draws)
         # Localised: a random window keeps most shapes from spreading evenly over both lungs.
-        shape = shape + 1.5 * smooth_noise(image, torch.full_like(scale, image.shape[-1] / 3), generator)
+        shape = shape + 1.5 * smooth_noise(image, torch.full_like(scale, image.shape[-1] / 3), draws)
         level = _upper_quantile(shape, lung, coverage)
         cover = ((shape - level) / self.edge).clamp(0.0, 1.0) * smooth_edge(lung)
-        fine = smooth_noise(image, uniform(1.5, 6.0), generator)
+        fine = smooth_noise(image, uniform(1.5, 6.0), draws)
         opacity = (uniform(*self.strength) * cover * (1 + uniform(0.0, self.texture) * fine)).clamp(0.0, 1.0)
         # Denser tissue (vessels) is left alone: an opacity adds density, it never removes any.
         rise = (opacity * (uniform(*self.target) - image)).clamp(min=0.0)
-        chosen = torch.rand(batch, generator=generator).to(device) < self.image_share
+        chosen = draws.uniform().to(image.device) < self.image_share
         rise = rise * chosen.view(-1, 1, 1, 1)
         return Painted(image + rise, rise > self.least_rise, chosen)
 
 
-def smooth_noise(like: Tensor, scale_px: Tensor, generator: torch.Generator) -> Tensor:
+def smooth_noise(like: Tensor, scale_px: Tensor, draws: SliceDraws) -> Tensor:
     """Return unit-variance Gaussian noise of shape [B, 1, S, S] with each image's own correlation length.
 
     Args:
         like: [B, 1, S, S], gives shape and device.
         scale_px: [B, 1, 1, 1], correlation length in pixels.
-        generator: on the CPU.
+        draws: source of the noise.
     """
     size = like.shape[-1]
     frequency = torch.fft.fftfreq(size)[:, None].square() + torch.fft.rfftfreq(size).square()
-    white = torch.fft.rfft2(torch.randn(like.shape, generator=generator)).to(like.device)
+    white = torch.fft.rfft2(draws.normal(*like.shape[1:])).to(like.device)
     # exp(-2 (pi sigma f)^2) is a Gaussian blur of sigma pixels; a quarter of the length makes blobs of that size.
     blur = torch.exp(-2 * (torch.pi * scale_px / 4).square() * frequency.to(like.device))
     noise = torch.fft.irfft2(white * blur, s=(size, size))

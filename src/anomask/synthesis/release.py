@@ -7,6 +7,7 @@ the ablations of that table imports this module's functions; the default path ha
 import torch
 from torch import Tensor
 
+from anomask.synthesis.draws import SliceDraws
 from anomask.synthesis.salience import (
     channel_variance,
     leave_one_out_entropy,
@@ -62,7 +63,7 @@ def release_draw(
     codes: Tensor,
     mask: Tensor,
     codebook: Tensor,
-    generator: torch.Generator,
+    draws: SliceDraws,
     *,
     neighbours: int,
 ) -> Tensor:
@@ -80,7 +81,7 @@ def release_draw(
     distance = torch.addmm(codebook.square().sum(1), rows[token], codebook.t(), alpha=-2.0)
     near = distance.topk(neighbours, dim=1, largest=False).indices  # [R, k]
     counts = mask.sum(1)
-    keys = torch.rand(near.shape, generator=generator, dtype=torch.float64).to(near.device)
+    keys = draws.uniform_at(mask, near.shape[1]).to(near.device)
     shuffled = near.flatten()[(keys + image[:, None]).flatten().argsort()]
     start = counts.cumsum(0) - counts
     place = torch.arange(len(near), device=near.device) - start[image]

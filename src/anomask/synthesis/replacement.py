@@ -1,14 +1,15 @@
 """With what to corrupt: each function draws new codes; a new one needs a YAML file in conf/synthesiser/draw.
 
-All share the signature ``(latent, codes, mask, codebook, generator) -> new codes``: `latent` [B, N, C] before
-quantisation, `codes` [B, N] the current codes, `mask` [B, N] bool the tokens to corrupt, `codebook` [K, C]; the new
-codes [B, N] differ from the current ones exactly where the mask is true.
+All share the signature ``(latent, codes, mask, codebook, draws) -> new codes``: `latent` [B, N, C] before quantisation,
+`codes` [B, N] the current codes, `mask` [B, N] bool the tokens to corrupt, `codebook` [K, C], `draws` a `SliceDraws`;
+the new codes [B, N] differ from the current ones exactly where the mask is true.
 """
 
 import torch
 from torch import Tensor
 
 from anomask.errors import ConfigError
+from anomask.synthesis.draws import SliceDraws
 
 
 def candidates(
@@ -48,7 +49,7 @@ def own(
     codes: Tensor,
     mask: Tensor,
     codebook: Tensor,
-    generator: torch.Generator,
+    draws: SliceDraws,
     *,
     neighbours: int | None,
     rank_min: float,
@@ -57,7 +58,7 @@ def own(
     """Give each token one of its own candidates, uniformly."""
     near = candidates(latent[mask], codes[mask], codebook, neighbours, rank_min, rank_max)
     new = codes.clone()
-    new[mask] = near.gather(1, _uniform_index(near, generator)).squeeze(1)
+    new[mask] = near.gather(1, _uniform_index(near, mask, draws)).squeeze(1)
     return new
 
 
@@ -66,7 +67,7 @@ def pooled(
     codes: Tensor,
     mask: Tensor,
     codebook: Tensor,
-    generator: torch.Generator,
+    draws: SliceDraws,
     *,
     neighbours: int | None,
     rank_min: float,
@@ -80,13 +81,13 @@ def pooled(
     near = candidates(latent[mask], own_codes, codebook, neighbours, rank_min, rank_max)  # [R, k]
     counts = mask.sum(1)
     image = torch.repeat_interleave(torch.arange(len(mask), device=mask.device), counts)  # [R]
-    keys = torch.rand(near.shape, generator=generator, dtype=torch.float64).to(near.device)
+    keys = draws.uniform_at(mask, near.shape[1]).to(near.device)
     # Sorting by image, then at random, shuffles every image's pool in one go; token j takes the pool's j-th entry.
     shuffled = near.flatten()[(keys + image[:, None]).flatten().argsort()]
     start = counts.cumsum(0) - counts
     place = torch.arange(len(near), device=near.device) - start[image]
     drawn = shuffled[start[image] * near.shape[1] + place]
-    fallback = near.gather(1, _uniform_index(near, generator)).squeeze(1)
+    fallback = near.gather(1, _uniform_index(near, mask, draws)).squeeze(1)
     new = codes.clone()
     new[mask] = torch.where(drawn == own_codes, fallback, drawn)
     return new
@@ -97,7 +98,7 @@ def coherent(
     codes: Tensor,
     mask: Tensor,
     codebook: Tensor,
-    generator: torch.Generator,
+    draws: SliceDraws,
     *,
     neighbours: int | None,
     rank_min: float,
@@ -108,7 +109,7 @@ def coherent(
     Real lesions change neighbouring tokens alike, which independent draws do not.
     """
     near = candidates(latent[mask], codes[mask], codebook, neighbours, rank_min, rank_max)
-    target = torch.randint(len(codebook), (len(mask),), generator=generator).to(mask.device)
+    target = draws.whole(len(codebook)).to(mask.device)
     image = torch.repeat_interleave(torch.arange(len(mask), device=mask.device), mask.sum(1))
     between = torch.cdist(codebook[target], codebook)  # [B, K]
     best = between[image].gather(1, near).argmin(1, keepdim=True)
@@ -117,5 +118,5 @@ def coherent(
     return new
 
 
-def _uniform_index(near: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randint(near.shape[1], (len(near), 1), generator=generator).to(near.device)
+def _uniform_index(near: Tensor, mask: Tensor, draws: SliceDraws) -> Tensor:
+    return (draws.uniform_at(mask, 1) * near.shape[1]).long().to(near.device)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from anomask.synthesis.draws import SliceDraws
 from anomask.types import Corruption, FrozenFeatures
 
 
@@ -21,19 +22,17 @@ class Synthesiser:
         self.location, self.draw, self.share = location, draw, share
 
     @torch.no_grad()
-    def __call__(
-        self, features: FrozenFeatures, codebook: Tensor, allowed: Tensor, generator: torch.Generator
-    ) -> Corruption:
+    def __call__(self, features: FrozenFeatures, codebook: Tensor, allowed: Tensor, draws: SliceDraws) -> Corruption:
         """Return corrupted tokens and where they are.
 
         Args:
             features: the frozen codebook's view of the batch.
             codebook: [K, C], the first level's codes.
             allowed: [B, N] bool, tokens that may be corrupted.
-            generator: source of every draw, on the CPU.
+            draws: source of every draw.
         """
-        mask = self.location(features, allowed, self.share, generator)
-        codes = self.draw(features.tokens, features.codes, mask, codebook, generator)
+        mask = self.location(features, allowed, self.share, draws)
+        codes = self.draw(features.tokens, features.codes, mask, codebook, draws)
         # With residual depth > 1 the finer levels stay; with depth 1 their part is exactly zero.
         finer = features.quantised[mask] - codebook[features.codes[mask]]
         tokens = features.quantised.clone()

@@ -39,7 +39,7 @@ class TrainingLogger(WandbLogger):
     def __init__(
         self, settings: dict[str, Any], run: Run, resume: bool, codebook: Run | None, offline: bool, **about: Any
     ) -> None:
-        earlier = wandb_note(run) if resume or run.read_cost() is None else None
+        earlier = wandb_note(run) if resume or not run.finished else None
         self.note = earlier or {"id": secrets.token_hex(6), "step": -1}
         self.run, self.is_codebook = run, settings["stage"]["name"] == "codebook"
         self.logged = self.step = self.note["step"]

@@ -1,0 +1,98 @@
+"""What a table lacks is found, launched once and kept; what is there is not made again."""
+
+import json
+import sys
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import open_dict
+
+from anomask import reproduce as entry
+from anomask.config import CONF_FOLDER, register
+from anomask.errors import RunError
+from anomask.reproduce import codebook_jobs, evaluation_of, keep, missing_jobs
+from anomask.schemas import RowConfig
+from anomask.tables import build
+from tests.conftest import TINY
+
+
+@pytest.fixture
+def conf():
+    register()
+    with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
+        yield compose
+
+
+def test_what_is_missing_is_each_row_and_seed_without_a_record(conf, tmp_path):
+    config = conf("reproduce", ["paper_table=t4", "dataset=covidseg256", "seeds=2", f"results={tmp_path}"])
+    jobs = list(missing_jobs(config))
+    assert len(jobs) == 14
+    for job in jobs[:6]:
+        job.record.parent.mkdir(parents=True)
+        job.record.write_text("{}")
+    left = list(missing_jobs(config))
+    assert [job.record for job in left] == [job.record for job in jobs[6:]]
+    assert left[0].overrides == ["experiment=ablation", "+ablation=t4_7_weight_both", "data=covidseg256", "seed=0"]
+    assert left[0].record == tmp_path / "covidseg256/t4_7_weight_both/seed0/record.json"
+
+
+def test_every_codebook_is_listed_once_with_what_makes_it_different(conf, tmp_path):
+    jobs = list(missing_jobs(conf("reproduce", ["paper_table=t6", f"results={tmp_path}"])))
+    found = codebook_jobs(jobs)
+    names = [job[1] for job in found]
+    assert names == [
+        "name=lungwin256_codebook_seed0",
+        *(f"name=lungwin256_codebook_codes_{n}_seed0" for n in (256, 1024)),
+        *(f"name=lungwin256_codebook_size_{n}_seed0" for n in (64, 96)),
+    ]
+    assert found[1][2:] == ["model.quantiser.n_codes=256", "data=lungwin256", "seed=0"]
+    table5 = list(missing_jobs(conf("reproduce", ["paper_table=t5", f"results={tmp_path}"])))
+    assert len(codebook_jobs(table5)) == 1  # the row that is trained; the others take its weights
+
+
+def test_a_run_without_evaluation_is_not_kept(conf, tmp_path):
+    job = next(missing_jobs(conf("reproduce", [f"results={tmp_path}", f"paths.runs={tmp_path}/runs"])))
+    assert evaluation_of(job) is None
+    with pytest.raises(
+        RunError, match=r"no evaluation in .*lungwin256_ae_seed0.*Evaluate it: python -m anomask\.evaluate"
+    ):
+        keep(job)
+    assert not job.record.exists()
+
+
+@pytest.mark.slow
+def test_a_table_is_reproduced_in_one_go_and_only_once(conf, tmp_path, toy_folder, monkeypatch):
+    launch = [*TINY, f"data.folder={toy_folder}", f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache"]
+    launch = [part for part in launch if part != "data=folder"]
+    given = ["dataset=folder", f"results={tmp_path}/results", f"paths.runs={tmp_path}/runs", "paper_table=t1"]
+    config = conf("reproduce", given)
+    rows = {
+        "ae": "experiment=baseline_ae baseline.channels=[8,16] baseline.bottleneck=4",
+        "anomask": "experiment=detector",
+    }
+    rows["residual"] = "experiment=baseline_vqvae_residual name=folder_residual"
+    with open_dict(config):
+        config.launch = " ".join(launch)
+        config.paper_table.rows = {key: RowConfig(run=run) for key, run in rows.items()}
+    made = entry.reproduce(config)
+    assert [path.parent.parent.name for path in made] == ["ae", "anomask", "residual"]
+    assert all(
+        {"record.json", "scores.csv", "pixels_slice.npz"} <= {f.name for f in path.parent.iterdir()} for path in made
+    )
+    assert json.loads(made[1].read_text())["cost"]["codebook"]["run"].startswith("toy")
+    assert entry.reproduce(config) == []
+    made[0].unlink()
+    stamp = {path.read_text() for path in (tmp_path / "runs").glob("*/*/cost.json")}
+    assert entry.reproduce(config) == [made[0]]
+    assert {path.read_text() for path in (tmp_path / "runs").glob("*/*/cost.json")} == stamp
+    table = conf("tables", [f"records={tmp_path}/results/folder"])
+    with open_dict(table):
+        table.paper_table.rows = config.paper_table.rows
+    assert "AUROC less reference" in build(table).read_text()
+
+
+def test_failed_jobs_are_named_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "false")
+    with pytest.raises(RunError, match=r"jobs of .*runs\.txt failed; their errors are above"):
+        entry.Launcher("train", tmp_path, [])("runs", [["seed=0"]])
+    assert (tmp_path / "runs.txt").read_text() == "seed=0\n"
