@@ -9,10 +9,11 @@ from PIL import Image
 
 from anomask.compare import compare
 from anomask.errors import ConfigError, DataError, RunError
+from anomask.files import write_json
 from anomask.runs import Run
 from anomask.schemas import CompareConfig
 from tests.conftest import evaluated, fit, save, toy_slice
-from tests.tracking.offline_files import files_of, finished, values
+from tests.tracking.offline_files import OfflineRun, files_of, finished, values
 
 COMPARE = CompareConfig(first="", second="", runs="runs", bootstrap=50, seed=0)
 
@@ -64,10 +65,15 @@ def test_pixel_threshold_keeps_its_specificity_on_validation_normals(detector, t
 
 
 def test_wandb_offline_gets_the_records_numbers(detector):
+    write_json(detector.wandb_file, {"id": "abc", "step": 3})  # as if it had been trained with logger=wandb
     folder = evaluated(detector, wandb="offline")
     (file,) = files_of(detector.folder)
+    records = finished(file)
+    logged = OfflineRun(records)
+    assert logged.config["training_run"] == "abc" != logged.run.run_id
+    assert (logged.run.run_group, logged.run.job_type) == (detector.read_settings()["name"], "evaluate")
     summary, keys = {}, set()
-    for entry in finished(file):
+    for entry in records:
         summary |= values(entry.summary.update)
         keys |= values(entry.history.item).keys()
     row = record_of(folder)["image"][0]

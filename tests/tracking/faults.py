@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -16,6 +17,7 @@ class Kill(pl.Callback):
     def on_train_batch_end(self, trainer, *_):
         if trainer.global_step == self.after and not self.marker.exists():
             self.marker.touch()
+            time.sleep(1)  # W&B's own process writes what it has; a kill costs its last 0.2 s
             os.kill(os.getpid(), signal.SIGKILL)
 
 

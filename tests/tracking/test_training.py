@@ -1,4 +1,4 @@
-"""W&B training runs, as the client's own offline files tell them: one run over a crash, the codebook, no network."""
+"""W&B training runs, as the client's own offline files tell them: one run over a crash, and the codebook it used."""
 
 import json
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from anomask.entry import current_commit
 from anomask.runs import Run
-from tests.conftest import TINY, evaluated, fit
+from tests.conftest import TINY, fit
 from tests.tracking.offline_files import (
     ROOT,
     OfflineRun,
@@ -63,7 +63,7 @@ def test_a_killed_run_goes_on_as_the_same_run_without_a_step_twice(toy_folder, t
     assert not killed.artefacts and len(resumed.artefacts) == 1 and resumed.exit_code == 0
 
 
-def test_a_detector_and_its_evaluation_are_linked_to_the_codebook(tiny):
+def test_a_detector_is_linked_to_its_codebook(tiny):
     codebook = fit(tiny("stage=codebook", "logger=wandb", "name=lung/normal", name="codebook"))
     made = one_run(codebook.folder)
     (artefact,) = made.artefacts
@@ -80,12 +80,6 @@ def test_a_detector_and_its_evaluation_are_linked_to_the_codebook(tiny):
     assert used_by.config["codebook"] == {"run": str(codebook.folder), "wandb_run": made.run.run_id}
     assert used_by.run.job_type == "detector" and used_by.run.run_group == "detector"
     assert [row["_step"] for row in used_by.rows] == [0, 1, 2, 3, 4]  # the last: validation of the best checkpoint
-
-    evaluated(detector, wandb="offline")
-    evaluation = OfflineRun(finished(files_of(detector.folder)[-1]))
-    assert evaluation.run.run_id != used_by.run.run_id
-    assert evaluation.config["training_run"] == used_by.run.run_id
-    assert (evaluation.run.run_group, evaluation.run.job_type) == ("detector", "evaluate")
 
 
 def test_a_method_on_the_codebook_is_linked_and_one_without_is_not(tiny, codebook):
