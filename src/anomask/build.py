@@ -6,6 +6,7 @@ from typing import Any
 
 from hydra.utils import get_class, instantiate
 from pytorch_lightning import LightningDataModule
+from pytorch_lightning.loggers import Logger
 
 from anomask.data.datamodule import SliceDataModule
 from anomask.errors import CodebookError, ConfigError
@@ -59,6 +60,21 @@ def build_data(settings: Settings, folder: str | None = None, **changes: Any) ->
         chosen = {name: value for name, value in chosen.items() if name in accepted} | {"folder": folder}
         return SliceDataModule(**chosen)
     return instantiate(chosen, _convert_="all")
+
+
+def build_logger(settings: Settings, run: Run, resume: bool, codebook: Run | None) -> Logger:
+    """Build the logger; ours, of W&B, also takes what the run is.
+
+    Args:
+        settings: a run's settings.
+        run: its folder.
+        resume: whether it goes on from its last checkpoint.
+        codebook: the run whose codebook it stands on, or None.
+    """
+    if not settings["logger"]["_target_"].startswith("anomask."):
+        return instantiate(settings["logger"])
+    logger = instantiate(settings["logger"], _partial_=True, _convert_="all")
+    return logger(settings=settings, run=run, resume=resume, codebook=codebook)
 
 
 def build_vqvae(settings: Settings) -> VQVAE:

@@ -129,9 +129,9 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
     pictures = draw(stage, data, choose_pictures(evaluation.slices, config.pictures), evaluation)
     write_results(folder, record, evaluation, pictures)
     if config.wandb != "off":
-        from anomask.tracking import log_evaluation  # W&B takes a second to import
+        from anomask.tracking.evaluation import log_evaluation  # W&B takes a second to import
 
-        log_evaluation(record, evaluation, pictures, run.folder, config.wandb, config.wandb_project)
+        log_evaluation(record, evaluation, pictures, run, config.wandb == "offline", config.wandb_project)
     sys.stdout.write(brief(record))
     log.info("results: %s (look at report.html)", folder)
     return folder

@@ -20,7 +20,7 @@ class Run:
     ``normal_scores.json`` of validation normals ·
     ``validation.json`` the figure that chose `best` · ``fingerprint.json`` the data it learned from · ``cost.json`` ·
     ``pictures/`` training panels · ``evaluation/<name>/`` results · ``predictions/<name>/`` of new slices ·
-    ``metrics.csv`` where logger=csv.
+    ``metrics.csv`` where logger=csv · ``wandb.json`` and ``wandb/`` where logger=wandb.
     """
 
     folder: Path
@@ -54,6 +54,11 @@ class Run:
     def fingerprint_file(self) -> Path:
         """What the data of the training was."""
         return self.folder / "fingerprint.json"
+
+    @property
+    def wandb_file(self) -> Path:
+        """The id of its W&B run, and the highest step given to it."""
+        return self.folder / "wandb.json"
 
     def checkpoint_file(self, which: str) -> Path:
         """The checkpoint `best` or `last`."""

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_only
 
-from anomask.build import build_data, build_stage, needs_codebook
+from anomask.build import build_data, build_logger, build_stage, needs_codebook
 from anomask.config import CONF_FOLDER, plain, register
 from anomask.entry import current_commit, in_sweep, quieten, user_errors
 from anomask.errors import ConfigError, RunError
@@ -50,7 +50,7 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
     timer = Timer()  # goes on counting in a resumed run
     trainer = instantiate(
         settings["trainer"],
-        logger=instantiate(settings["logger"]),
+        logger=build_logger(settings, run, resume, _codebook(settings)),
         callbacks=[*callbacks_of(settings), timer],
         default_root_dir=str(run.folder),
         _convert_="all",
@@ -80,8 +80,8 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
         run.link_latest()
         log.info("run folder: %s", run.folder)
     for logger in trainer.loggers:
-        if hasattr(logger.experiment, "finish"):  # W&B: several runs of a sweep share one process
-            logger.experiment.finish()
+        if hasattr(logger, "close"):  # W&B: several runs of a sweep share one process
+            logger.close()
 
 
 def callbacks_of(settings: dict[str, Any]) -> list[pl.Callback]:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import struct
 
 import numpy as np
 import pytest
@@ -10,9 +9,11 @@ from PIL import Image
 
 from anomask.compare import compare
 from anomask.errors import ConfigError, DataError, RunError
+from anomask.files import write_json
 from anomask.runs import Run
 from anomask.schemas import CompareConfig
 from tests.conftest import evaluated, fit, save, toy_slice
+from tests.tracking.offline_files import OfflineRun, files_of, finished, values
 
 COMPARE = CompareConfig(first="", second="", runs="runs", bootstrap=50, seed=0)
 
@@ -63,33 +64,21 @@ def test_pixel_threshold_keeps_its_specificity_on_validation_normals(detector, t
     assert threshold["n_pixels"] == maps.size
 
 
-def wandb_records(file):
-    """Read an offline run file of the W&B client: its header, then LevelDB's log format in blocks of 32 KiB."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, place, held = file.read_bytes(), 7, b""
-    while place + 7 <= len(data):
-        if 32768 - place % 32768 < 7:  # no header fits into the rest of a block
-            place += 32768 - place % 32768
-            continue
-        length, kind = struct.unpack("<HB", data[place + 4 : place + 7])
-        held += data[place + 7 : place + 7 + length]
-        place += 7 + length
-        if kind in (1, 4):  # whole, or the last part
-            yield Record.FromString(held)
-            held = b""
-
-
 def test_wandb_offline_gets_the_records_numbers(detector):
+    write_json(detector.wandb_file, {"id": "abc", "step": 3})  # as if it had been trained with logger=wandb
     folder = evaluated(detector, wandb="offline")
-    (file,) = (detector.folder / "wandb").glob("offline-run-*/run-*.wandb")
+    (file,) = files_of(detector.folder)
+    records = finished(file)
+    logged = OfflineRun(records)
+    assert logged.config["training_run"] == "abc" != logged.run.run_id
+    assert (logged.run.run_group, logged.run.job_type) == (detector.read_settings()["name"], "evaluate")
     summary, keys = {}, set()
-    for entry in wandb_records(file):
-        summary |= {item.key or "/".join(item.nested_key): item.value_json for item in entry.summary.update}
-        keys |= {item.key or "/".join(item.nested_key) for item in entry.history.item}
+    for entry in records:
+        summary |= values(entry.summary.update)
+        keys |= values(entry.history.item).keys()
     row = record_of(folder)["image"][0]
-    assert json.loads(summary["image/all/auroc"]) == pytest.approx(row["auroc"])
-    assert json.loads(summary["image/all/specificity"]) == pytest.approx(row["specificity"])
+    assert summary["image/all/auroc"] == pytest.approx(row["auroc"])
+    assert summary["image/all/specificity"] == pytest.approx(row["specificity"])
     assert all(any(key.startswith(name) for key in keys) for name in ("roc", "precision_recall", "worst_slices"))
     with pytest.raises(ConfigError, match="wandb is 'on'"):
         evaluated(detector, wandb="on")

@@ -48,7 +48,8 @@ class Pictures(pl.Callback):
     def _log(trainer: pl.Trainer, panel: np.ndarray, caption: str) -> None:
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):  # W&B
-                logger.log_image("panel", images=[panel], caption=[caption], step=trainer.global_step)
+                step = trainer.global_step - 1  # Lightning logs this step's values under its number from 0
+                logger.log_image("panel", images=[panel], caption=[caption], step=step)
             elif hasattr(logger.experiment, "add_image"):  # TensorBoard
                 logger.experiment.add_image("panel", panel, trainer.global_step, dataformats="HWC")
 

@@ -1,7 +1,6 @@
 """An evaluation in Weights & Biases: the record's own numbers, curves, and the worst misses with their pictures."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,9 @@ from anomask.metrics.image import falling_weights
 from anomask.report.choice import worst
 from anomask.report.page import Picture
 from anomask.report.record import Evaluation
+from anomask.runs import Run
+from anomask.tracking.client import going_on, start
+from anomask.tracking.training import wandb_note
 
 MOST_POINTS = 500  # of a curve
 FIGURES = (
@@ -28,27 +30,33 @@ PIXEL_FIGURES = ("auroc", "ap", "aupro", "dice", "iou", "oracle_dice")
 
 
 def log_evaluation(
-    record: dict[str, Any], evaluation: Evaluation, pictures: Sequence[Picture], folder: Path, mode: str, project: str
+    record: dict[str, Any], evaluation: Evaluation, pictures: Sequence[Picture], run: Run, offline: bool, project: str
 ) -> None:
-    """Log one evaluation as a run of its own, in the group of the trained run.
+    """Log one evaluation as a W&B run of its own: in the group of the trained run, whose id is in its config.
 
     Args:
         record: the result record; its numbers are logged as they are.
         evaluation: scored slices.
         pictures: overlays; those of the worst slices go into the table.
-        folder: where offline files go.
-        mode: 'offline' or 'online'.
+        run: the evaluated run; its folder gets the files.
+        offline: whether nothing is sent.
         project: W&B project.
     """
     name = f"{record['run']} on {record['data']}"
-    about = {"settings": record["settings"], "fingerprint": record["fingerprint"], "commit": record["commit"]}
-    with wandb.init(
-        project=project, name=name, group=record["run"], job_type="evaluate", mode=mode, dir=str(folder), config=about
-    ) as run:
-        run.summary.update(numbers(record))
-        run.log({"roc": _curve(evaluation, _roc, "false-positive rate", "sensitivity")})
-        run.log({"precision_recall": _curve(evaluation, _precision_recall, "recall", "precision")})
-        run.log({"worst_slices": _worst_slices(evaluation, pictures)})
+    config = {"settings": record["settings"], "fingerprint": record["fingerprint"], "commit": record["commit"]}
+    config["training_run"] = (wandb_note(run) or {}).get("id")
+    group, tags = group_of(run.read_settings()), [record["method"]["name"]]
+    about = {"project": project, "name": name, "group": group, "tags": tags, "job_type": "evaluate", "config": config}
+    with going_on(), start(offline, run.folder, **about) as tracked:
+        tracked.summary.update(numbers(record))
+        tracked.log({"roc": _curve(evaluation, _roc, "false-positive rate", "sensitivity")})
+        tracked.log({"precision_recall": _curve(evaluation, _precision_recall, "recall", "precision")})
+        tracked.log({"worst_slices": _worst_slices(evaluation, pictures)})
+
+
+def group_of(settings: dict[str, Any]) -> str:
+    """Return the W&B group of a trained run: as it was logged, otherwise its sweep or its name."""
+    return settings.get("logger", {}).get("group") or settings.get("sweep") or settings["name"]
 
 
 def numbers(record: dict[str, Any]) -> dict[str, float]:
