@@ -58,6 +58,7 @@ HELP = {
     "compare": ("first", "second", "paired"),
     "tables": ("paper_table", "records", "booktabs"),
     "sweep": ("sweep=", "runs_of", "parallel", "not for choosing"),
+    "reproduce": ("paper_table=t4", "seeds=3", "multirun", "launch"),
     "transplant": ("half", "hosts", "donors"),
     "prepare": ("recipe", "min_lung_share", "pseudonymise"),
     "verify": ("folder", "all", "near-copies"),
