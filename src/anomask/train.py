@@ -60,12 +60,7 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
     if settings["weights_run"]:
         take_weights(settings, _weights(settings), run)
     elif not isinstance(stage, BaselineStage) or stage.method.learns:
-        if isinstance(stage, DetectorStage):
-            stage.cache = frozen_features(settings, stage, data, trainer)
-        checkpoint = str(run.resume_file()) if resume else None
-        trainer.fit(stage, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    if trainer.interrupted:
-        raise RunError(f"training was interrupted; continue it with: python -m anomask.train resume={run.folder}")
+        _fit(stage, data, trainer, settings, run, resume)
     run = Run(Path(trainer.strategy.broadcast(str(run.folder))))  # tasks of srun name theirs by their own clocks
     start = time.perf_counter()
     if isinstance(stage, BaselineStage):
@@ -75,13 +70,29 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
         write_threshold(stage, data, trainer, run)
     if trainer.is_global_zero:
         write_validation(trainer, run)
-        about = {"seconds": round(seconds, 1), "commit": current_commit(), **cost(stage, data, trainer)}
-        run.write_cost(about | _inherited_cost(settings))
+        bill = {"seconds": round(seconds, 1), "commit": current_commit()}
+        run.write_cost(bill | cost(stage, data, trainer) | _inherited_cost(settings))
         run.link_latest()
         log.info("run folder: %s", run.folder)
     for logger in trainer.loggers:
         if hasattr(logger, "close"):  # W&B: several runs of a sweep share one process
             logger.close()
+
+
+def _fit(
+    stage: CodebookStage | DetectorStage | BaselineStage,
+    data: pl.LightningDataModule,
+    trainer: pl.Trainer,
+    settings: dict[str, Any],
+    run: Run,
+    resume: bool,
+) -> None:
+    if isinstance(stage, DetectorStage):
+        stage.cache = frozen_features(settings, stage, data, trainer)
+    checkpoint = str(run.resume_file()) if resume else None
+    trainer.fit(stage, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if trainer.interrupted:
+        raise RunError(f"training was interrupted; continue it with: python -m anomask.train resume={run.folder}")
 
 
 def callbacks_of(settings: dict[str, Any]) -> list[pl.Callback]:
