@@ -48,6 +48,7 @@ ASSUMED = {
     "node": 8.0,  # GPUs a node
     "cores": 8.0,  # CPU cores a GPU, all loading (data.num_workers)
     "disk": 1.0,  # GB/s of the shared file system, all nodes together
+    "memory": 512.0,  # GB a node; a decoded cache that fits is read from disk once
     "val": 0.2,  # data.validation_share, scored once an epoch
 }
 EPOCHS = {"codebook": 100, "detector": 200}  # the release's
@@ -143,6 +144,7 @@ def measure_stage(experiment, overrides, count, repeats):
 
 def measure_data(read, repeats, place):
     """Return bytes a slice and slices a second on one core, for each side."""
+    torch.set_num_threads(1)
     folder = Path(os.environ.get("ANOMASK_DATA", "../shared/data")) / "lungwin256"
     if not folder.is_dir():
         folder = place / "made"
@@ -191,7 +193,8 @@ def training(facts, data, epochs, n_slices, gpus, per_gpu, a):
     parts = on_paper(facts, per_gpu, gpus, a)
     rate = data[256]["decode and lungs" if a.get("png") else "read"]
     parts["loading"] = per_gpu / (rate * a["cores"])
-    parts["storage"] = per_gpu * gpus * data[256]["bytes"] / a["disk"] / 1e9
+    fits = n_slices * data[256]["bytes"] < 1e9 * a["memory"]
+    parts["storage"] = 0.0 if fits else per_gpu * gpus * data[256]["bytes"] / a["disk"] / 1e9
     step = max(value for name, value in parts.items() if name != "all-reduce") + parts["all-reduce"]
     steps = int(n_slices * (1 - a["val"])) // (per_gpu * gpus)
     validation = n_slices * a["val"] * 2 * facts["val_macs"] / gpus / a["tflops"] / 1e12
@@ -240,6 +243,16 @@ def print_paper(stages, data, a, sizes, fixed, each):
             rows.append((f"{n_slices:,}", gpus, per_gpu * gpus, *(f"{1e3 * t[name]:.1f}" for name in names), *cost))
         head = ("slices", "GPUs", "batch", "compute ms", "launch", "all-reduce", "loading", "storage", "step ms")
         print_table((*head, "steps", "epoch min", "hours", "GPU hours", "longest"), rows)
+    rows = []
+    for n_slices in sizes:
+        held = [n_slices * size / 1e9 for size in (data["png"], data[256]["bytes"])]
+        frozen = [n_slices * (1 - a["val"]) * f["frozen"] / 1e9 for f in stages.values() if "frozen" in f]
+        once = n_slices / data[256]["decode and lungs"] / 8 / 60  # by one process with 8 threads, anomask.data.parallel
+        seconds = held[1] / a["disk"]
+        cells = (*held, frozen[-1] if frozen else 0.0)
+        rows.append((f"{n_slices:,}", *(f"{value:,.1f}" for value in cells), f"{once:.0f}", f"{seconds:.0f}"))
+    head = ("slices", "GB of PNG", "GB decoded, 256 px", "GB frozen features", "min to decode, once", "s to read once")
+    print_table(head, rows)
 
 
 def main():
