@@ -62,7 +62,7 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
         stage.cache = _frozen_features(settings, stage, data, trainer)
     start = time.perf_counter()
     if not isinstance(stage, BaselineStage) or stage.method.learns:
-        checkpoint = str(run.resume_file()) if resume else None
+        checkpoint = str(run.checkpoint_file("last")) if resume else None
         trainer.fit(stage, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.interrupted:
         raise RunError(f"training was interrupted; continue it with: python -m anomask.train resume={run.folder}")
