@@ -1,6 +1,6 @@
 """What training costs: step times, multiply-adds and bytes measured here, and from them a table on paper for GPUs.
 
-    python benchmarks/scaling.py [--repeats 3] [--read 300] [--stages small paper] [--assume tflops=60 network=25 ...]
+    python benchmarks/scaling.py [--repeats 2] [--read 100] [--stages small paper] [--assume tflops=60 network=25 ...]
 
 Prints Markdown, the tables of docs/scaling.md. Counts (multiply-adds, kernels, bytes) are exact and repeatable; times
 are the best of --repeats on this machine. Everything after "On paper" is arithmetic on them and on ASSUMED. Slices are
@@ -257,8 +257,8 @@ def print_paper(stages, data, a, sizes, fixed, each):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--read", type=int, default=300, help="slices that are read to measure loading")
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--read", type=int, default=100, help="slices that are read to measure loading")
     parser.add_argument("--stages", nargs="+", default=["small", "paper"], help="first words of the stages to measure")
     parser.add_argument("--fixed", type=int, default=16, help="joint batch that stays the same on any number of GPUs")
     parser.add_argument("--each", type=int, default=16, help="batch of each GPU where the joint batch grows")
