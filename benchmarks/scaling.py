@@ -1,6 +1,6 @@
 """What training costs: step times, multiply-adds and bytes measured here, and from them a table on paper for GPUs.
 
-    python benchmarks/scaling.py [--repeats 3] [--read 300] [--stages small paper] [--assume tflops=60 network=25 ...]
+    python benchmarks/scaling.py [--repeats 2] [--read 100] [--stages small paper] [--assume tflops=60 network=25 ...]
 
 Prints Markdown, the tables of docs/scaling.md. Counts (multiply-adds, kernels, bytes) are exact and repeatable; times
 are the best of --repeats on this machine. Everything after "On paper" is arithmetic on them and on ASSUMED. Slices are
@@ -48,6 +48,7 @@ ASSUMED = {
     "node": 8.0,  # GPUs a node
     "cores": 8.0,  # CPU cores a GPU, all loading (data.num_workers)
     "disk": 1.0,  # GB/s of the shared file system, all nodes together
+    "memory": 512.0,  # GB a node; a decoded cache that fits is read from disk once
     "val": 0.2,  # data.validation_share, scored once an epoch
 }
 EPOCHS = {"codebook": 100, "detector": 200}  # the release's
@@ -143,6 +144,7 @@ def measure_stage(experiment, overrides, count, repeats):
 
 def measure_data(read, repeats, place):
     """Return bytes a slice and slices a second on one core, for each side."""
+    torch.set_num_threads(1)
     folder = Path(os.environ.get("ANOMASK_DATA", "../shared/data")) / "lungwin256"
     if not folder.is_dir():
         folder = place / "made"
@@ -191,7 +193,8 @@ def training(facts, data, epochs, n_slices, gpus, per_gpu, a):
     parts = on_paper(facts, per_gpu, gpus, a)
     rate = data[256]["decode and lungs" if a.get("png") else "read"]
     parts["loading"] = per_gpu / (rate * a["cores"])
-    parts["storage"] = per_gpu * gpus * data[256]["bytes"] / a["disk"] / 1e9
+    fits = n_slices * data[256]["bytes"] < 1e9 * a["memory"]
+    parts["storage"] = 0.0 if fits else per_gpu * gpus * data[256]["bytes"] / a["disk"] / 1e9
     step = max(value for name, value in parts.items() if name != "all-reduce") + parts["all-reduce"]
     steps = int(n_slices * (1 - a["val"])) // (per_gpu * gpus)
     validation = n_slices * a["val"] * 2 * facts["val_macs"] / gpus / a["tflops"] / 1e12
@@ -240,12 +243,22 @@ def print_paper(stages, data, a, sizes, fixed, each):
             rows.append((f"{n_slices:,}", gpus, per_gpu * gpus, *(f"{1e3 * t[name]:.1f}" for name in names), *cost))
         head = ("slices", "GPUs", "batch", "compute ms", "launch", "all-reduce", "loading", "storage", "step ms")
         print_table((*head, "steps", "epoch min", "hours", "GPU hours", "longest"), rows)
+    rows = []
+    for n_slices in sizes:
+        held = [n_slices * size / 1e9 for size in (data["png"], data[256]["bytes"])]
+        frozen = [n_slices * (1 - a["val"]) * f["frozen"] / 1e9 for f in stages.values() if "frozen" in f]
+        once = n_slices / data[256]["decode and lungs"] / 8 / 60  # by one process with 8 threads, anomask.data.parallel
+        seconds = held[1] / a["disk"]
+        cells = (*held, frozen[-1] if frozen else 0.0)
+        rows.append((f"{n_slices:,}", *(f"{value:,.1f}" for value in cells), f"{once:.0f}", f"{seconds:.0f}"))
+    head = ("slices", "GB of PNG", "GB decoded, 256 px", "GB frozen features", "min to decode, once", "s to read once")
+    print_table(head, rows)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--read", type=int, default=300, help="slices that are read to measure loading")
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--read", type=int, default=100, help="slices that are read to measure loading")
     parser.add_argument("--stages", nargs="+", default=["small", "paper"], help="first words of the stages to measure")
     parser.add_argument("--fixed", type=int, default=16, help="joint batch that stays the same on any number of GPUs")
     parser.add_argument("--each", type=int, default=16, help="batch of each GPU where the joint batch grows")

@@ -34,8 +34,8 @@ def find_finished(run: Run) -> Run | None:
 
 
 def has_begun(run: Run) -> bool:
-    """Say whether a run that was cut off can go on; a newest checkpoint that cannot be read is left aside."""
-    file = run.resume_file()
+    """Say whether a run that was cut off can go on; a last checkpoint that cannot be read is left aside."""
+    file = run.checkpoint_file("last")
     if not file.is_file():
         return False
     try:

@@ -64,12 +64,6 @@ class Run:
         """The checkpoint `best` or `last`."""
         return self.folder / "checkpoints" / f"{which}.ckpt"
 
-    def resume_file(self) -> Path:
-        """The newest checkpoint to go on from: `last`, or what Lightning wrote when SLURM announced the job's end."""
-        last = self.checkpoint_file("last")
-        found = [file for file in (last, *self.folder.glob("hpc_ckpt_*.ckpt")) if file.is_file()]
-        return max(found, key=lambda file: file.stat().st_mtime, default=last)
-
     def evaluation_folder(self, name: str) -> Path:
         """Where the results on the data set `name` go."""
         return self.folder / "evaluation" / name

@@ -89,7 +89,7 @@ def _fit(
 ) -> None:
     if isinstance(stage, DetectorStage):
         stage.cache = frozen_features(settings, stage, data, trainer)
-    checkpoint = str(run.resume_file()) if resume else None
+    checkpoint = str(run.checkpoint_file("last")) if resume else None
     trainer.fit(stage, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.interrupted:
         raise RunError(f"training was interrupted; continue it with: python -m anomask.train resume={run.folder}")

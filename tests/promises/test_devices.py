@@ -5,6 +5,7 @@ import pytorch_lightning as pl
 from hydra.utils import instantiate
 from lightning_fabric.plugins.environments import SLURMEnvironment
 from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
+from pytorch_lightning.utilities import rank_zero_only
 
 from anomask.build import build_data
 from anomask.callbacks.batch_norm import JointBatchNorm
@@ -33,6 +34,7 @@ def test_under_srun_every_task_knows_its_place(monkeypatch):
     job = {"JOB_ID": 7, "JOB_NAME": "train", "NTASKS": 8, "NTASKS_PER_NODE": 4, "NNODES": 2, "NODELIST": "n[3-4]"}
     for key, value in (job | {"PROCID": 6, "NODEID": 1, "LOCALID": 2}).items():
         monkeypatch.setenv(f"SLURM_{key}", str(value))
+    monkeypatch.setattr(rank_zero_only, "rank", 0)  # a Trainer sets it for the whole process; undone afterwards
     settings = settings_of("device=multinode")
     trainer = instantiate(settings["trainer"] | {"accelerator": "cpu"}, logger=False, _convert_="all")
     environment = trainer._accelerator_connector.cluster_environment

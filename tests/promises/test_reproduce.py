@@ -25,12 +25,15 @@ def conf():
 
 def test_there_is_a_job_for_each_row_and_seed(conf, tmp_path):
     config = conf("reproduce", ["paper_table=t4", "dataset=covidseg256", "seeds=2", f"results={tmp_path}"])
+    two = {key: config.paper_table.rows[key] for key in ("t4_6_weight_variance", "t4_7_weight_both")}
+    with open_dict(config):
+        config.paper_table.rows = two
     jobs = jobs_of(config)
-    assert len(jobs) == 14
-    assert jobs[6].overrides == ["experiment=ablation", "+ablation=t4_7_weight_both", "data=covidseg256", "seed=0"]
-    assert jobs[6].record == tmp_path / "covidseg256/t4_7_weight_both/seed0/record.json"
-    elsewhere = jobs_of(conf("reproduce", ["paper_table=t4", f"results={tmp_path}", "folder=some/transplants"]))
-    assert elsewhere[6].record == tmp_path / "transplants/t4_7_weight_both/seed0/record.json"
+    assert [job.settings["seed"] for job in jobs] == [0, 0, 1, 1]
+    assert jobs[1].overrides == ["experiment=ablation", "+ablation=t4_7_weight_both", "data=covidseg256", "seed=0"]
+    assert jobs[1].record == tmp_path / "covidseg256/t4_7_weight_both/seed0/record.json"
+    config.folder = "some/transplants"
+    assert jobs_of(config)[1].record == tmp_path / "transplants/t4_7_weight_both/seed0/record.json"
 
 
 def test_only_what_is_missing_is_launched_and_what_it_stands_on(conf, tmp_path, monkeypatch, caplog):

@@ -1,7 +1,6 @@
 """Both stages and the evaluation on toy slices, and what they promise about seeds, resuming and reopening."""
 
 import json
-import os
 import shutil
 
 import pytest
@@ -113,15 +112,6 @@ def test_a_run_cut_off_and_resumed_equals_one_that_was_not(tiny, codebook, stage
         fit(settings)
     cut = fit(settings, resume=True)
     assert same(weights(whole), weights(cut))
-
-
-def test_a_run_goes_on_from_its_newest_checkpoint(codebook):
-    last, preempted = codebook.checkpoint_file("last"), codebook.folder / "hpc_ckpt_1.ckpt"
-    assert codebook.resume_file() == last
-    shutil.copy(last, preempted)
-    for newest, stamp in ((last, 1), (preempted, 10**10)):
-        os.utime(preempted, (stamp, stamp))
-        assert codebook.resume_file() == newest
 
 
 def callbacks(settings):

@@ -33,6 +33,8 @@ class TokenTransformer(nn.Module):
             use_combined_linear=True,
             use_flash_attention=True,
         )
+        for block in self.network.blocks:  # without cross-attention its norm is idle, and processes wait for gradients
+            block.norm_cross_attn.requires_grad_(False)
 
     def surprise(self, codes: Tensor) -> Tensor:
         """Return -log p(code | codes before it) in nats, [B, N], of codes [B, N]."""
