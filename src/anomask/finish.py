@@ -95,10 +95,17 @@ def _detection_ms(stage: DetectorStage | BaselineStage, data: pl.LightningDataMo
 
 
 def _synthesis_ms(stage: DetectorStage, data: pl.LightningDataModule, trainer: pl.Trainer) -> float:
+    # Salience and corruption; what encodes and decodes is the same in every synthesiser.
     batch = _timed_batch(stage, data, trainer)
+    features = stage.features(batch)
+
+    def synthesise() -> Tensor:
+        salience = stage.features.salience(features.tokens)
+        draws = slice_draws(batch.index, stage.seed)
+        return stage.corrupter(batch, features._replace(salience=salience), draws).mask
+
     with torch.no_grad():
-        features = stage.features(batch)
-        return _ms_per_slice(lambda: stage.corrupter(batch, features, slice_draws(batch.index, stage.seed)).mask)
+        return _ms_per_slice(synthesise)
 
 
 def _timed_batch(stage: pl.LightningModule, data: pl.LightningDataModule, trainer: pl.Trainer) -> SliceBatch:
