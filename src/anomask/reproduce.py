@@ -106,11 +106,13 @@ def reproduce(config: ReproduceConfig) -> list[Path]:
     folder = Path(config.paths.runs) / "sweeps" / config.sweep
     needed = with_sources(missing, jobs)
     trained = [job for job in needed if not job.settings["weights_run"]]
-    train = Launcher("train", folder, [f"sweep={config.sweep}", *shlex.split(config.launch)])
-    train("codebooks", codebook_jobs(trained))
+    launch = shlex.split(config.launch)
+    # Codebooks are a sweep of their own: on the page of this one, a codebook's settings would differ from all others.
+    Launcher("train", folder, [f"sweep={config.sweep}_codebooks", *launch])("codebooks", codebook_jobs(trained))
+    train = Launcher("train", folder, [f"sweep={config.sweep}", *launch])
     train("runs", [job.overrides for job in trained])
     train("rescored", [job.overrides for job in needed if job not in trained])
-    others = [part for part in shlex.split(config.launch) if part.startswith("hydra")]
+    others = [part for part in launch if part.startswith("hydra")]
     others += [f"folder={config.folder}"] if config.folder else []
     evaluate = Launcher("evaluate", folder, [f"runs={config.paths.runs}", *others])
     evaluate("evaluations", [[f"run={job.run.folder}"] for job in missing if job.evaluation is None])
