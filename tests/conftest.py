@@ -17,7 +17,11 @@ from anomask.schemas import EvaluateConfig
 from anomask.train import train
 
 os.environ.setdefault("WANDB_MODE", "offline")
-torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core, and what it starts has that core too
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+else:
+    torch.set_num_threads(2)
 
 REAL_DATA = Path(os.environ.get("ANOMASK_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

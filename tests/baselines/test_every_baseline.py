@@ -23,7 +23,7 @@ def test_every_method_has_an_experiment():
 def toy_folder(tmp_path_factory):
     """A small phantom in place of the suite's toy slices."""
     folder = tmp_path_factory.mktemp("data") / "phantom"
-    sizes = {"train_patients": 6, "test_patients": 3, "slices_per_patient": 6, "abnormal_per_family": 3}
+    sizes = {"train_patients": 6, "test_patients": 2, "slices_per_patient": 3, "abnormal_per_family": 1}
     write_phantom(folder, size=32, progress=False, **sizes)
     return folder
 

@@ -159,7 +159,9 @@ def test_the_packaged_augmentation_keeps_ranges_and_kinds(folder):
     batch = data.train_set[0]
     assert batch.image.dtype == torch.float32 and batch.mask.dtype == batch.lung_mask.dtype == torch.bool
     assert batch.image.min() >= 0.0 and batch.image.max() <= 1.0
-    assert not torch.equal(batch.image, data.train_set[0].image)  # drawn anew each time
+    assert torch.equal(batch.image, data.train_set[0].image)
+    data.train_set.epoch = 1
+    assert not torch.equal(batch.image, data.train_set[0].image)  # drawn anew in each epoch
     assert torch.equal(data.validation_set[0].image, data.validation_set[0].image)
 
 

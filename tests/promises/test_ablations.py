@@ -1,5 +1,7 @@
 """Every row of the ablation tables composes and takes two training steps on toy slices."""
 
+from functools import cache
+
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -41,6 +43,7 @@ def trained_folder(toy_folder, codebook_folder):
     return codebook_folder.parent / "trained"
 
 
+@cache
 def rows_of_tables():
     """Return the rows of tables 4 to 7: record key and overrides."""
     register()
@@ -70,6 +73,7 @@ def assert_named(key):
     assert settings["name"] == f"covidseg256_{key}_seed3"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", [row for row in ROWS if row.startswith("t6")])
 def test_every_job_of_a_sweep_composes(row):
     jobs = sweep_of(row)

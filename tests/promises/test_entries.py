@@ -101,6 +101,7 @@ def test_verify_prints_what_it_found_and_its_exit_code_says_whether_it_is_an_err
     assert "ERROR damaged (1)\n  train/normal/n000.png" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_sweep_of_two_jobs_on_the_stage_before_by_name_and_its_page(tiny_arguments, tmp_path):
     call("train", "stage=codebook", *tiny_arguments, folder=tmp_path)
     assert (tmp_path / "runs/codebook/latest/checkpoints/best.ckpt").is_file()
