@@ -26,6 +26,7 @@ def trained():
     return train(draem(), steps=120)
 
 
+@pytest.mark.slow
 def test_a_defect_is_found_and_a_normal_slice_has_none(trained):
     image, masks = normals(24, seeded(1)), discs(24, seeded(2))
     assert pixel_auroc(trained, with_defects(image, masks), masks) > 0.9

@@ -11,6 +11,7 @@ from tests.conftest import fit, run_of
 from tests.tracking.offline_files import ROOT, free_port, one_run, without_account
 
 
+@pytest.mark.slow
 def test_the_death_of_wandbs_own_process_stops_neither_its_run_nor_the_log_of_the_next(tiny):
     kill = ["+callbacks.kill._target_=tests.tracking.faults.KillService", "+callbacks.kill.after=2"]
     settings = tiny("stage=codebook", "logger=wandb", *kill)
