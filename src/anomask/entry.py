@@ -57,9 +57,12 @@ def quieten() -> None:
 
 
 def current_commit() -> str | None:
-    """Return the commit of the code that runs, or None outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    """Return the commit of the code that runs, ``-dirty`` behind it where code or conf differ, or None outside git."""
+    folder = Path(__file__).parents[2]
+    git = ["git", "-C", str(folder)]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "src", "conf"], check=False).returncode
     except (OSError, subprocess.CalledProcessError):
         return None
+    return commit.stdout.strip() + ("-dirty" if changed else "")
