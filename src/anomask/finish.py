@@ -73,9 +73,11 @@ def cost(
     stage: CodebookStage | DetectorStage | BaselineStage, data: pl.LightningDataModule, trainer: pl.Trainer
 ) -> dict[str, Any]:
     """Return what a run took beside its seconds: steps, slices seen, size, memory and the time of one detection."""
+    seen = trainer.global_step * stage.settings["data"]["batch_size"]
     bill = {
         "steps": trainer.global_step,
-        "slices_seen": trainer.global_step * stage.settings["data"]["batch_size"],
+        "slices_seen": seen,
+        "epochs": round(seen / len(data.train_set), 1),
         "devices": f"{trainer.num_nodes} x {trainer.num_devices} {trainer.strategy.root_device.type}",
         "cpu_threads": torch.get_num_threads(),
         "parameters": sum(p.numel() for p in stage.parameters()),

@@ -57,7 +57,7 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
     )
     if trainer.is_global_zero:
         run.write_settings(settings)
-    if settings["weights_run"]:
+    if settings.get("weights_run"):  # a run of before it was a setting can be resumed
         take_weights(settings, _weights(settings), run)
     elif not isinstance(stage, BaselineStage) or stage.method.learns:
         _fit(stage, data, trainer, settings, run, resume)
@@ -113,7 +113,7 @@ def _build(
 
 
 def _codebook(settings: dict[str, Any]) -> Run | None:
-    if settings["weights_run"] or not needs_codebook(settings):
+    if settings.get("weights_run") or not needs_codebook(settings):
         return None
     if not settings["codebook_run"]:
         what = settings["baseline"]["_target_"] if settings["baseline"] else "stage=detector"
@@ -127,9 +127,9 @@ def _weights(settings: dict[str, Any]) -> Run:
 
 def _inherited_cost(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the bill of what the run stands on: its codebook's, or the training of the run whose weights it takes."""
-    if settings["weights_run"]:
+    if settings.get("weights_run"):
         bill = _weights(settings).read_cost() or {}
-        return {name: bill[name] for name in ("seconds", "steps", "slices_seen", "codebook") if name in bill}
+        return {name: bill[name] for name in ("seconds", "steps", "slices_seen", "epochs", "codebook") if name in bill}
     run = _codebook(settings)
     return {} if run is None else {"codebook": {"run": run.label, **(run.read_cost() or {})}}
 

@@ -9,12 +9,14 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
 
 from anomask import train as entry
 from anomask.config import settings_key
 from anomask.errors import ConfigError
 from anomask.jobs import find_finished, has_begun
 from anomask.runs import Run
+from hydra_plugins.anomask_jobs import read_jobs
 from tests.conftest import TINY, fit, settings_of
 
 
@@ -184,6 +186,32 @@ def test_a_file_of_jobs_is_no_grid(tmp_path, toy_folder):
     assert done.returncode == 0, done.stderr[-3000:]
     found = {run["seed"]: run["trainer"]["max_steps"] for run in map(settings, (tmp_path / "runs/toy").iterdir())}
     assert found == {0: 2, 1: 4}
+
+
+@pytest.mark.parametrize(("text", "wrong"), [(None, "no jobs file"), ("# none yet\n\n", "no jobs in")])
+def test_a_file_without_jobs_is_an_error(text, wrong, tmp_path):
+    file = tmp_path / "jobs.txt"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(CompactHydraException, match=rf"{wrong} .*jobs\.txt"):
+        read_jobs(file)
+
+
+def test_failed_jobs_of_a_file_are_counted_and_the_others_done(sweep, tmp_path, capsys):
+    file = tmp_path / "jobs.txt"
+    file.write_text("trainer.accumulate_grad_batches=3\nseed=1\n")
+    with pytest.raises(SystemExit):
+        sweep("hydra/sweeper=jobs", f"hydra.sweeper.file={file}")
+    assert "1 of 2 jobs failed, the first: " in capsys.readouterr().err
+    done = {file.parent.resolve() for file in (tmp_path / "runs/toy").glob("*/cost.json")}
+    assert [settings(folder)["seed"] for folder in done] == [1]
+
+
+def test_a_run_of_before_weights_could_be_taken_is_resumed(tiny):
+    given = tiny()
+    given.pop("weights_run")
+    run = fit(given)
+    assert fit(run.read_settings(), resume=True).read_cost()["epochs"] == pytest.approx(4 * 8 / 24, abs=0.05)
 
 
 def settings(folder):
