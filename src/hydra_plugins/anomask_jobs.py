@@ -28,6 +28,7 @@ class JobsConfig:
 
     _target_: str = "hydra_plugins.anomask_jobs.JobsSweeper"
     file: str = MISSING  # one job a line; empty lines and lines that begin with # are left out
+    params: dict[str, str] | None = None  # the grid of an experiment file that a job names: the jobs take its place
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="jobs", node=JobsConfig, provider="anomask")
@@ -36,7 +37,7 @@ ConfigStore.instance().store(group="hydra/sweeper", name="jobs", node=JobsConfig
 class JobsSweeper(Sweeper):
     """Launches the jobs of a file in one go; a job that fails leaves the others alone."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, params: dict[str, str] | None = None) -> None:
         self.file = Path(file)
         self.config: DictConfig | None = None
         self.launcher: Launcher | None = None

@@ -207,6 +207,13 @@ def test_failed_jobs_of_a_file_are_counted_and_the_others_done(sweep, tmp_path, 
     assert [settings(folder)["seed"] for folder in done] == [1]
 
 
+def test_a_job_of_a_file_may_name_an_experiment_with_a_grid(sweep, tmp_path):
+    file = tmp_path / "jobs.txt"
+    file.write_text("+ablation=t6_share synthesiser.share=0.3\n")  # its grid has 0.02 to 0.4
+    [run] = sweep("hydra/sweeper=jobs", f"hydra.sweeper.file={file}")
+    assert run.read_settings()["synthesiser"]["share"] == 0.3
+
+
 def test_a_run_of_before_weights_could_be_taken_is_resumed(tiny):
     given = tiny()
     given.pop("weights_run")
