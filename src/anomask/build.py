@@ -116,6 +116,7 @@ def build_stage(settings: Settings, codebook: Run | None = None) -> CodebookStag
         _build_corrupter(synthesiser, vqvae),
         features,
         loss,
+        None if detector.refiner is None else instantiate(settings["loss"]["pixel"]),
         build_scorer(settings),
         optimisation,
         seed,
@@ -161,7 +162,8 @@ def _build_detector(settings: Settings, vqvae: VQVAE) -> Detector:
     n_tokens = (vqvae.size // vqvae.stride) ** 2
     restorer = instantiate(model["decoder"], _convert_="all")
     classifier = instantiate(model["classifier"], n_tokens=n_tokens)
-    detector = Detector(vqvae, restorer, classifier, model["classifier_input"])
+    refiner = instantiate(model["refiner"], _convert_="all") if model.get("refiner") else None
+    detector = Detector(vqvae, restorer, classifier, model["classifier_input"], refiner)
     detector.start_restorer()
     return detector
 

@@ -30,6 +30,7 @@ class ModelConfig:
     quantiser: dict[str, Any] = MISSING
     decoder: dict[str, Any] = MISSING
     classifier: dict[str, Any] = MISSING
+    refiner: dict[str, Any] | None = None
     classifier_input: str = MISSING
 
 
@@ -53,6 +54,7 @@ class LossConfig:
 
     codebook: dict[str, Any] = MISSING
     detector: dict[str, Any] = MISSING
+    pixel: dict[str, Any] = MISSING
 
 
 @dataclass

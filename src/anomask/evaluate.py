@@ -86,7 +86,7 @@ def score(
 
 def draw(stage: Stage, data: SliceDataModule, chosen: dict[str, str], evaluation: Evaluation) -> list[Picture]:
     """Detect the chosen slices again and lay their maps over them."""
-    scale = 2 * evaluation.threshold["threshold"]
+    scale = min(2 * evaluation.threshold["threshold"], 1.0)  # maps end at 1
     scores = {scored.name: scored.score for scored in evaluation.slices}
     pictures = []
     for row, record in enumerate(data.test_set.records):

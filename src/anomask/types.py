@@ -37,6 +37,13 @@ class Corruption(NamedTuple):
     mask: Tensor  # [B, N] bool, true where a token was replaced (label 1 = anomalous)
 
 
+class Classification(NamedTuple):
+    """What the classifier says of a batch, as logits; higher is more anomalous."""
+
+    tokens: Tensor  # [B, N]
+    pixels: Tensor | None  # [B, 1, H, W], the refiner's; None: no refiner
+
+
 class Detection(NamedTuple):
     """What inference says about a batch of slices; higher is worse everywhere."""
 
@@ -44,3 +51,4 @@ class Detection(NamedTuple):
     score: Tensor  # [B] >= 0
     probability: Tensor | None = None  # [B, h, w] in [0, 1], the classifier's, before the gate; None: no classifier
     restoration: Tensor | None = None  # [B, 1, H, W] in [0, 1]; None: no restorer
+    refined: Tensor | None = None  # [B, H, W] in [0, 1], the classifier's answer on pixels; None: no refiner

@@ -139,19 +139,19 @@ def test_the_frozen_codebook_stays_in_eval_mode():
 def test_the_classifier_sees_what_it_is_told_to_and_nothing_else(seen):
     vqvae = VQVAE(ENCODERS["patch8"](), quantiser_of(), DECODERS["subpixel8"](), 64)
     detector = Detector(vqvae, DECODERS["subpixel8"](), classifier_of(64), seen)
-    quantised, latent, residual = torch.randn(2, 64, 12), torch.randn(2, 64, 12), torch.randn(2, 1, 64, 64) * 0.1
-    residual.requires_grad_()
-    logits = detector.classify(quantised, latent, residual)
-    assert logits.shape == (2, 64)
+    quantised, latent, image = torch.randn(2, 64, 12), torch.randn(2, 64, 12), torch.rand(2, 1, 64, 64)
+    restored = torch.rand(2, 1, 64, 64, requires_grad=True)
+    logits, pixels = detector.classify(quantised, latent, image, restored)
+    assert logits.shape == (2, 64) and pixels is None
     logits.sum().backward()
-    assert residual.grad is None  # the restorer must not learn to please the classifier
+    assert restored.grad is None  # the restorer must not learn to please the classifier
     with torch.no_grad():
         changed = {
-            "quantised": detector.classify(quantised + 1, latent, residual),
-            "latent": detector.classify(quantised, latent + torch.randn(2, 64, 12), residual),
-            "residual": detector.classify(quantised, latent, residual.flip(3)),
+            "quantised": detector.classify(quantised + 1, latent, image, restored),
+            "latent": detector.classify(quantised, latent + torch.randn(2, 64, 12), image, restored),
+            "residual": detector.classify(quantised, latent, image, restored.flip(3)),
         }
-    used = {name for name, other in changed.items() if not torch.equal(other, logits)}
+    used = {name for name, other in changed.items() if not torch.equal(other.tokens, logits)}
     assert used == set(seen.split("_and_"))
 
 

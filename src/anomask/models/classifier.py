@@ -48,9 +48,13 @@ class TokenClassifier(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, 1)
 
+    def features(self, tokens: Tensor) -> Tensor:
+        """Look at tokens [B, N, C] in the light of each other; returns features of that shape."""
+        return self.norm(self.blocks(tokens + self.positions))
+
     def forward(self, tokens: Tensor) -> Tensor:
         """Classify tokens [B, N, C]; returns logits [B, N]."""
-        return self.head(self.norm(self.blocks(tokens + self.positions))).squeeze(-1)
+        return self.head(self.features(tokens)).squeeze(-1)
 
 
 class Block(nn.Module):

@@ -126,7 +126,7 @@ def summary(record: dict[str, Any]) -> str:
         parts += [
             localisation_table(record),
             f"Dice at the pixel threshold ({dice}); an oracle Dice takes the best threshold for these very slices. The "
-            "map's own two factors and three maps without a model stand below it; below floor: under the best of the "
+            "map's own parts and three maps without a model stand below it; below floor: under the best of the "
             "latter in AP.",
             "## Lesions (FROC, candidates are the map's peaks)",
             lesion_table(record),

@@ -51,6 +51,7 @@ class AnomalyMap:
                 raise ConfigError(f"scoring.{name} is {value!r}; use one of {', '.join(CHOICES[name])}.")
         self.gate, self.upsampling, self.map, self.residual = gate, upsampling, map, residual
         self.residual_sigma, self.residual_limit = residual_sigma, residual_limit
+        self.full_scale = 1.0 if map == "probability" else 0.25  # full colour in pictures of synthetic anomalies
 
     def __call__(self, image: Tensor, restoration: Tensor, probability: Tensor) -> Tensor:
         """Return the anomaly map.
@@ -58,7 +59,7 @@ class AnomalyMap:
         Args:
             image: x, [B, 1, S, S] in [0, 1].
             restoration: G'(Q), [B, 1, S, S] in [0, 1].
-            probability: [B, h, w] in [0, 1].
+            probability: of tokens or pixels, [B, h, w] in [0, 1].
 
         Returns:
             [B, 1, S, S] in [0, 1]
@@ -69,7 +70,7 @@ class AnomalyMap:
         return certainty if self.map == "probability" else certainty * self.residual_map(image, restoration)
 
     def probability_map(self, probability: Tensor, size: int) -> Tensor:
-        """Gate and upsample token probabilities [B, h, w] to [B, 1, size, size]."""
+        """Gate and upsample probabilities [B, h, w] to [B, 1, size, size]."""
         if self.gate == "hard":
             probability = torch.where(probability >= 0.5, probability, 0.0)
         align = {} if self.upsampling == "nearest" else {"align_corners": False}

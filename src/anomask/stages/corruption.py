@@ -21,6 +21,7 @@ class Corrupted(NamedTuple):
     mask: Tensor  # [B, N] bool, corrupted tokens
     observed: Tensor  # [B, 1, S, S] the slice as a scanner would show it; equals the clean one in feature space
     pixel_mask: Tensor  # [B, 1, S, S] bool, the corruption's pixels
+    painted: Tensor  # [B] bool, corrupted in image space
 
 
 class Corrupter:
@@ -57,7 +58,8 @@ class Corrupter:
         latent = features.tokens + (tokens - features.quantised)
         pixels = mask.view(-1, 1, batch.image.shape[2] // stride, batch.image.shape[3] // stride)
         pixels = pixels.repeat_interleave(stride, 2).repeat_interleave(stride, 3)
-        corrupted = Corrupted(tokens, latent, mask, batch.image, pixels)
+        painted = torch.zeros(len(pixels), dtype=torch.bool, device=pixels.device)
+        corrupted = Corrupted(tokens, latent, mask, batch.image, pixels, painted)
         return corrupted if self.painter is None else self._paint(batch, corrupted, draws)
 
     def _paint(self, batch: SliceBatch, corrupted: Corrupted, draws: SliceDraws) -> Corrupted:
@@ -68,7 +70,7 @@ class Corrupter:
         latent = self.vqvae.encode(painted.image[chosen])
         quantised = self.vqvae.quantiser(latent).tokens
         covered = patch_mean(painted.mask[chosen], self.vqvae.stride) >= self.token_share
-        parts = (quantised, latent, covered, painted.image[chosen], painted.mask[chosen])
+        parts = (quantised, latent, covered, painted.image[chosen], painted.mask[chosen], chosen[chosen])
         return Corrupted(*(_put(old, chosen, new) for old, new in zip(corrupted, parts, strict=True)))
 
 

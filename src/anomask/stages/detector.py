@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from anomask.losses.neighbourhood import NeighbourhoodLoss, token_counts
+from anomask.losses.pixel import PixelLoss
 from anomask.metrics.pixel import PixelMetrics
 from anomask.models.detector import Detector
 from anomask.models.distributed import all_mean, all_means
@@ -19,7 +20,7 @@ from anomask.stages.features import FeatureCache, FrozenFeatureSource
 from anomask.stages.normals import ValidationNormals, of_all_processes
 from anomask.stages.optimisation import Optimisation, require_finite
 from anomask.stages.seeding import slice_draws, step_seed
-from anomask.types import Detection, SliceBatch
+from anomask.types import Classification, Detection, SliceBatch
 
 
 class DetectorStage(pl.LightningModule):
@@ -29,7 +30,8 @@ class DetectorStage(pl.LightningModule):
         detector: the networks; only restorer and classifier are trained.
         corrupter: makes the synthetic anomalies of training and validation.
         features: the frozen features of a batch.
-        loss: restoration and weighted classification.
+        loss: restoration and weighted classification of tokens.
+        pixel_loss: of the refiner, where the detector has one.
         scorer: anomaly map and slice score.
         optimisation: optimiser and schedule.
         seed: of every draw; a slice's corruption depends on it, the step and the slice's row.
@@ -42,6 +44,7 @@ class DetectorStage(pl.LightningModule):
         corrupter: Corrupter,
         features: FrozenFeatureSource,
         loss: NeighbourhoodLoss,
+        pixel_loss: PixelLoss | None,
         scorer: Scorer,
         optimisation: Optimisation,
         seed: int,
@@ -49,7 +52,7 @@ class DetectorStage(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.detector, self.corrupter, self.features = detector, corrupter, features
-        self.loss, self.scorer, self.optimisation = loss, scorer, optimisation
+        self.loss, self.pixel_loss, self.scorer, self.optimisation = loss, pixel_loss, scorer, optimisation
         self.seed, self.settings = seed, settings
         self.cache: FeatureCache | None = None  # set before training where slices are not augmented
         self.synthetic_pixels, self.normal_pixels = PixelMetrics(), PixelMetrics()
@@ -62,14 +65,10 @@ class DetectorStage(pl.LightningModule):
         torch.manual_seed(step_seed(*place))  # dropout has no generator argument; this keeps resumed runs exact
         features = self.features(batch) if self.cache is None else self.cache(batch)
         corrupted = self.corrupter(batch, features, slice_draws(batch.index, self.seed, self.global_step))
-        restored = self.detector.restore(corrupted.quantised)
-        logits = self.detector.classify(corrupted.quantised, corrupted.latent, corrupted.observed - restored)
-        stride = self.detector.vqvae.stride
-        counts = all_mean(token_counts(corrupted.mask))
-        losses = self.loss(batch.image, restored, logits, corrupted.mask, stride, self.global_step, counts)
-        values = {f"train/{name}": value for name, value in zip(("loss", *losses._fields[1:]), losses, strict=True)}
-        self.log_dict(all_means(values))
-        return require_finite(losses.total, self.global_step)
+        restored, classified = self._answer(corrupted)
+        values = self._losses(batch, corrupted, restored, classified, all_mean(token_counts(corrupted.mask)))
+        self.log_dict(all_means({f"train/{name}": value for name, value in values.items()}))
+        return require_finite(values["loss"], self.global_step)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the scores of the last validation."""
@@ -83,14 +82,12 @@ class DetectorStage(pl.LightningModule):
         counted = self.scorer.counted(batch.lung_mask)
         self.normal_pixels.update(detection.anomaly_map, torch.zeros_like(batch.mask), counted)
         corrupted = self.corrupt(batch)
-        restored = self.detector.restore(corrupted.quantised)
-        logits = self.detector.classify(corrupted.quantised, corrupted.latent, corrupted.observed - restored)
-        anomaly_map = self.scorer.anomaly_map(corrupted.observed, restored, to_grid(logits.sigmoid()[..., None])[:, 0])
+        restored, classified = self._answer(corrupted)
+        anomaly_map = self.scorer.anomaly_map(corrupted.observed, restored, finest(classified))
         self.synthetic_pixels.update(detection.anomaly_map, torch.zeros_like(corrupted.pixel_mask))
         self.synthetic_pixels.update(anomaly_map, corrupted.pixel_mask)
-        stride = self.detector.vqvae.stride
-        losses = self.loss(batch.image, restored, logits, corrupted.mask, stride, self.global_step)
-        values = {f"val/{name}": value for name, value in zip(("loss", *losses._fields[1:]), losses, strict=True)}
+        values = self._losses(batch, corrupted, restored, classified, None)
+        values = {f"val/{name}": value for name, value in values.items()}
         self.log_dict(values, batch_size=len(batch.image), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
@@ -108,51 +105,77 @@ class DetectorStage(pl.LightningModule):
     @torch.no_grad()
     def detect(self, batch: SliceBatch) -> Detection:
         """Detect anomalies in slices (docs/method.md section 6); labels in the batch are not looked at."""
-        quantised, restoration, probability = self._look(batch.image)
+        quantised, restoration, probability, refined = self._look(batch.image)
         if self.scorer.mirror:
-            probability = (probability + self._look(batch.image.flip(3))[2].flip(2)) / 2
+            *_, mirrored, mirrored_refined = self._look(batch.image.flip(3))
+            probability = (probability + mirrored.flip(2)) / 2
+            refined = None if refined is None else (refined + mirrored_refined.flip(2)) / 2
         if self.scorer.repair_rounds:
             flagged = (probability >= 0.5)[:, None]
             repaired = repair_tokens(to_grid(quantised), flagged, self.scorer.repair_rounds)
             restoration = self.detector.restore(self.detector.vqvae.quantiser(to_tokens(repaired)).tokens)
-        anomaly_map = self.scorer.anomaly_map(batch.image, restoration, probability)
-        return Detection(anomaly_map, self.scorer.score(anomaly_map, batch.lung_mask), probability, restoration)
+        certainty = probability if refined is None else refined
+        anomaly_map = self.scorer.anomaly_map(batch.image, restoration, certainty)
+        score = self.scorer.score(anomaly_map, batch.lung_mask)
+        return Detection(anomaly_map, score, probability, restoration, refined)
 
     def factors(self, image: Tensor, detection: Detection) -> dict[str, Tensor]:
-        """Return the maps that the anomaly map is the product of, name -> [B, 1, S, S]."""
-        return {
-            "residual": self.scorer.anomaly_map.residual_map(image, detection.restoration),
-            "probability": self.scorer.anomaly_map.probability_map(detection.probability, image.shape[-1]),
+        """Return what the anomaly map is made of, the probability that of tokens, name -> [B, 1, S, S]."""
+        maker, size = self.scorer.anomaly_map, image.shape[-1]
+        found = {
+            "residual": maker.residual_map(image, detection.restoration),
+            "probability": maker.probability_map(detection.probability, size),
         }
+        if detection.refined is not None and maker.map == "product":
+            found["refined probability"] = maker.probability_map(detection.refined, size)
+        return found
 
-    def _look(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # Tokens [B, N, C], restoration [B, 1, S, S] and probability [B, h, w] of slices [B, 1, S, S].
+    def _look(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        # Tokens [B, N, C], restoration [B, 1, S, S], probability [B, h, w] and refined [B, S, S] of slices.
         latent = self.detector.vqvae.encode(image)
         quantised = self.detector.vqvae.quantiser(latent).tokens
         restoration = self.detector.restore(quantised)
-        return quantised, restoration, self._probability(quantised, latent, image - restoration)
+        return quantised, restoration, *probabilities(self.detector.classify(quantised, latent, image, restoration))
 
-    def _probability(self, quantised: Tensor, latent: Tensor, residual: Tensor) -> Tensor:
-        return to_grid(self.detector.classify(quantised, latent, residual).sigmoid()[..., None])[:, 0]  # [B, h, w]
+    def _answer(self, corrupted: Corrupted) -> tuple[Tensor, Classification]:
+        # Restoration [B, 1, S, S] and classification of a corrupted batch.
+        restored = self.detector.restore(corrupted.quantised)
+        return restored, self.detector.classify(corrupted.quantised, corrupted.latent, corrupted.observed, restored)
+
+    def _losses(
+        self,
+        batch: SliceBatch,
+        corrupted: Corrupted,
+        restored: Tensor,
+        classified: Classification,
+        counts: Tensor | None,
+    ) -> dict[str, Tensor]:
+        # The total as `loss`, and its parts.
+        stride = self.detector.vqvae.stride
+        losses = self.loss(batch.image, restored, classified.tokens, corrupted.mask, stride, self.global_step, counts)
+        values = {"loss": losses.total, **losses._asdict()}
+        del values["total"]
+        if classified.pixels is not None:
+            values["pixel"] = self.pixel_loss(classified.pixels, corrupted.pixel_mask, corrupted.painted)
+            values["loss"] = values["loss"] + values["pixel"]
+        return values
 
     @torch.no_grad()
     def panel(self, batch: SliceBatch) -> dict[str, Tensor]:
         """Return pictures of a batch with synthetic anomalies, name -> [B, 3, S, S].
 
-        Slice, corrupted tokens (outlined), restoration from them, anomaly map (full scale 0.25).
+        Slice, corrupted tokens (outlined), restoration from them, anomaly map.
         """
         corrupted = self.corrupt(batch)
-        restored = self.detector.restore(corrupted.quantised)
-        residual = corrupted.observed - restored
-        probability = self._probability(corrupted.quantised, corrupted.latent, residual)
-        maps = self.scorer.anomaly_map(corrupted.observed, restored, probability)
+        restored, classified = self._answer(corrupted)
+        maps = self.scorer.anomaly_map(corrupted.observed, restored, finest(classified))
         seen = [grey(image[0]) for image in corrupted.observed]
         edges = [outline(mask[0]) for mask in corrupted.pixel_mask]
         return {
             "slice": torch.stack(seen),
             "corrupted": torch.stack([paint(*pair, (0.1, 1.0, 0.3)) for pair in zip(seen, edges, strict=True)]),
             "restoration": torch.stack([grey(image[0]) for image in restored]),
-            "anomaly map": torch.stack([heat(image[0] / 0.25) for image in maps]),
+            "anomaly map": torch.stack([heat(image[0] / self.scorer.anomaly_map.full_scale) for image in maps]),
         }
 
     def configure_optimizers(self) -> dict[str, Any]:
@@ -162,3 +185,15 @@ class DetectorStage(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the run's settings beside the weights, so that a checkpoint can be opened on its own."""
         checkpoint["settings"] = self.settings
+
+
+def probabilities(classified: Classification) -> tuple[Tensor, Tensor | None]:
+    """Return the probabilities of tokens [B, h, w] and of pixels [B, S, S]; None without a refiner."""
+    tokens = to_grid(classified.tokens.sigmoid()[..., None])[:, 0]
+    return tokens, None if classified.pixels is None else classified.pixels.sigmoid()[:, 0]
+
+
+def finest(classified: Classification) -> Tensor:
+    """Return the probabilities of pixels [B, S, S], or of tokens [B, h, w] where there is no refiner."""
+    tokens, pixels = probabilities(classified)
+    return tokens if pixels is None else pixels
