@@ -39,7 +39,6 @@ TINY = [
     "model.classifier.depth=1",
     "model.classifier.heads=2",
     "model.classifier.head_width=8",
-    "model.refiner.channels=[4,8,8]",
     "stage.min_perplexity=1.5",
     "scoring.specificity=0.8",
     "trainer.max_steps=4",

@@ -136,7 +136,7 @@ def test_columns_by_disease_are_one_for_each_disease_of_the_records():
     assert found.mean == pytest.approx(0.5) and pixel.mean == 0.25
 
 
-@pytest.mark.parametrize("number", range(1, 9))
+@pytest.mark.parametrize("number", range(1, 10))
 def test_every_table_of_the_paper_composes_and_its_columns_are_known(number):
     register()
     with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
