@@ -36,7 +36,7 @@ $(TABLES): table%: $(VENV)/installed
 	$(RUN) -m anomask.tables paper_table=t$* records=results/$(DATA)
 
 # Settings are chosen on lesions of half of the patients, put into normals that no detector was trained on.
-TRANSPLANTS := data/cache/transplants_development
+TRANSPLANTS := data/transplants_development
 study: $(VENV)/installed ## table 9, from the paper's setting to the default, on the development transplants
 	$(RUN) -m anomask.transplant half=development output=$(TRANSPLANTS)
 	$(RUN) -m anomask.reproduce paper_table=t9 folder=$(TRANSPLANTS) seeds=$(SEEDS) "launch='$(LAUNCH)'"

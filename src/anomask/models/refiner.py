@@ -31,8 +31,8 @@ class PixelRefiner(nn.Module):
         super().__init__()
         if 2 ** len(channels) != stride:
             raise ConfigError(
-                f"model.refiner.channels has {len(channels)} entries, which end on a grid of stride {2 ** len(channels)}; "
-                f"the tokens have stride {stride}. Give log2(stride) entries."
+                f"model.refiner.channels has {len(channels)} entries, which end on a grid of stride "
+                f"{2 ** len(channels)}; the tokens have stride {stride}. Give log2(stride) entries."
             )
         # No residual block on the finest grid: it would cost as much as all others together.
         self.down = nn.ModuleList([conv_norm(2, channels[0], kernel=5, stride=2)])

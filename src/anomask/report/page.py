@@ -64,7 +64,8 @@ def page(record: dict[str, Any], pictures: Sequence[Picture]) -> str:
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
         f"{note}{_to_html(summary(record))}<h2>Overlays</h2><p>Slice, slice with the outlined lesion (green, where "
-        "known), anomaly map, overlay. One colour scale for all: full colour at twice the decision threshold, at most 1.</p>"
+        "known), anomaly map, overlay. One colour scale for all: full colour at twice the decision threshold, at most "
+        "1.</p>"
         f"{figures}</html>\n"
     )
 
