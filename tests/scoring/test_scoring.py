@@ -49,6 +49,17 @@ def test_bilinear_upsampling_stays_between_the_tokens():
     assert found[0, 0] == pytest.approx(0.8) and 0.4 < found[0, 1] < 0.8
 
 
+def test_probabilities_are_smoothed_after_upsampling_and_the_residual_is_not():
+    image, restoration, probability = inputs()
+    soft = PAPER | {"gate": "soft", "probability_sigma": 1.0}
+    upsampled = probability.repeat_interleave(2, 1).repeat_interleave(2, 2)[0].numpy()
+    wanted = torch.from_numpy(gaussian_filter(upsampled, 1.0, mode="mirror", truncate=3.0))
+    found = AnomalyMap(**(soft | {"map": "probability"}))(image, restoration, probability)[0, 0]
+    torch.testing.assert_close(found, wanted)
+    product = AnomalyMap(**soft)(image, restoration, probability)[0, 0]
+    torch.testing.assert_close(product, wanted * (image - restoration).abs()[0, 0])
+
+
 def test_an_unknown_choice_is_an_error():
     with pytest.raises(ConfigError, match="scoring.gate is 'firm'; use one of hard, soft"):
         AnomalyMap(**(PAPER | {"gate": "firm"}))

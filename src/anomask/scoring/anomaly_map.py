@@ -37,13 +37,21 @@ class AnomalyMap:
         residual_sigma: Gaussian smoothing of the signed residual, in pixels of the model's input; 0 is off.
         residual_limit: the signed residual is clipped to +- this before it is smoothed, so that a bright thin vessel
             counts by its few pixels and not by its height; 1 is off.
+        probability_sigma: Gaussian smoothing of the upsampled probability, in pixels; 0 is off, as in runs of before it.
 
     Raises:
         ConfigError: an unknown choice.
     """
 
     def __init__(
-        self, gate: str, upsampling: str, map: str, residual: str, residual_sigma: float, residual_limit: float
+        self,
+        gate: str,
+        upsampling: str,
+        map: str,
+        residual: str,
+        residual_sigma: float,
+        residual_limit: float,
+        probability_sigma: float = 0.0,
     ) -> None:
         chosen = {"gate": gate, "upsampling": upsampling, "map": map, "residual": residual}
         for name, value in chosen.items():
@@ -51,6 +59,7 @@ class AnomalyMap:
                 raise ConfigError(f"scoring.{name} is {value!r}; use one of {', '.join(CHOICES[name])}.")
         self.gate, self.upsampling, self.map, self.residual = gate, upsampling, map, residual
         self.residual_sigma, self.residual_limit = residual_sigma, residual_limit
+        self.probability_sigma = probability_sigma
         self.full_scale = 1.0 if map == "probability" else 0.25  # full colour in pictures of synthetic anomalies
 
     def __call__(self, image: Tensor, restoration: Tensor, probability: Tensor) -> Tensor:
@@ -70,11 +79,12 @@ class AnomalyMap:
         return certainty if self.map == "probability" else certainty * self.residual_map(image, restoration)
 
     def probability_map(self, probability: Tensor, size: int) -> Tensor:
-        """Gate and upsample probabilities [B, h, w] to [B, 1, size, size]."""
+        """Gate, upsample and smooth probabilities [B, h, w] to [B, 1, size, size]."""
         if self.gate == "hard":
             probability = torch.where(probability >= 0.5, probability, 0.0)
         align = {} if self.upsampling == "nearest" else {"align_corners": False}
-        return F.interpolate(probability[:, None], (size, size), mode=self.upsampling, **align)
+        pixels = F.interpolate(probability[:, None], (size, size), mode=self.upsampling, **align)
+        return smooth(pixels, self.probability_sigma)
 
     def residual_map(self, image: Tensor, restoration: Tensor) -> Tensor:
         """Return the residual [B, 1, S, S] in [0, 1] of slices and restorations of that shape."""
