@@ -162,7 +162,8 @@ def _build_detector(settings: Settings, vqvae: VQVAE) -> Detector:
     n_tokens = (vqvae.size // vqvae.stride) ** 2
     restorer = instantiate(model["decoder"], _convert_="all")
     classifier = instantiate(model["classifier"], n_tokens=n_tokens)
-    refiner = instantiate(model["refiner"], _convert_="all") if model.get("refiner") else None
+    wanted = model.get("refiner")  # runs of before it have none
+    refiner = instantiate(wanted, stride=vqvae.stride, _convert_="all") if wanted else None
     detector = Detector(vqvae, restorer, classifier, model["classifier_input"], refiner)
     detector.start_restorer()
     return detector
