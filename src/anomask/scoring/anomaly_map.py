@@ -37,7 +37,7 @@ class AnomalyMap:
         residual_sigma: Gaussian smoothing of the signed residual, in pixels of the model's input; 0 is off.
         residual_limit: the signed residual is clipped to +- this before it is smoothed, so that a bright thin vessel
             counts by its few pixels and not by its height; 1 is off.
-        probability_sigma: Gaussian smoothing of the upsampled probability, in pixels; 0 is off, as in runs of before it.
+        probability_sigma: Gaussian smoothing of the upsampled probability, in pixels; 0 is off (older runs).
 
     Raises:
         ConfigError: an unknown choice.
