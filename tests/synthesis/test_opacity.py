@@ -1,5 +1,6 @@
 """Painted opacities: where they may be, what they may do, and that they follow their generator."""
 
+import pytest
 import torch
 
 from anomask.synthesis.draws import SliceDraws
@@ -17,6 +18,8 @@ SETTINGS = dict(
     texture=0.3,
     edge=(0.2, 0.8),
     least_rise=0.03,
+    blur=0.0,
+    noise=0.0,
 )
 
 
@@ -93,3 +96,16 @@ def test_no_lung_no_opacity():
     image, lung = example()
     painted = OpacityPainter(**SETTINGS)(image, torch.zeros_like(lung), gen())
     assert torch.equal(painted.image, image)
+
+
+def test_blur_and_noise_lie_over_lesion_and_lung_alike_and_on_painted_slices_alone():
+    image, lung, plain = paint()
+    _, _, noisy = paint(noise=0.05)
+    assert torch.equal(noisy.mask, plain.mask) and torch.equal(noisy.chosen, plain.chosen)
+    added = noisy.image - plain.image
+    assert torch.equal(noisy.image[~plain.chosen], image[~plain.chosen])
+    outside, inside = added[plain.chosen][~lung[plain.chosen]], added[plain.mask]
+    assert outside.std() > 0.01 and inside.std() == pytest.approx(float(outside.std()), rel=0.5)
+    _, _, soft = paint(blur=1.0)
+    rough = (soft.image[..., 1:] - soft.image[..., :-1])[plain.chosen].abs().mean()
+    assert rough < 0.9 * (plain.image[..., 1:] - plain.image[..., :-1])[plain.chosen].abs().mean()
