@@ -17,6 +17,13 @@ def test_a_logit_a_pixel_from_slice_residual_and_tokens():
     torch.testing.assert_close(refiner(image[1:], residual[1:], tokens[1:]), logits[1:])
 
 
+@pytest.mark.parametrize("stride", [2, 4, 16])
+def test_other_token_grids(stride):
+    refiner = PixelRefiner(12, [4, 6, 8, 8][: stride.bit_length() - 1], stride)
+    image, tokens = torch.rand(2, 1, 32, 32), torch.randn(2, 12, 32 // stride, 32 // stride)
+    assert refiner(image, image, tokens).shape == image.shape
+
+
 def test_the_restorer_gets_no_gradient_from_it():
     residual = torch.randn(2, 1, 32, 32, requires_grad=True)
     tokens = torch.randn(2, 12, 4, 4, requires_grad=True)

@@ -43,7 +43,8 @@ class PixelRefiner(nn.Module):
         self.join = nn.Sequential(conv_norm(width + channels[-1], channels[-1], kernel=3), ResidualBlock(channels[-1]))
         upwards = list(pairwise(reversed(channels)))
         self.up = nn.ModuleList(conv_norm(before, after, kernel=3) for before, after in upwards)
-        self.mix = nn.ModuleList([*(ResidualBlock(after) for _, after in upwards[:-1]), nn.Identity()])
+        self.mix = nn.ModuleList(ResidualBlock(after) for _, after in upwards[:-1])
+        self.mix += [nn.Identity() for _ in upwards[-1:]]
         self.head = nn.Sequential(nn.Conv2d(channels[0], 4, 3, padding=1), nn.PixelShuffle(2))
 
     def forward(self, image: Tensor, residual: Tensor, tokens: Tensor) -> Tensor:
