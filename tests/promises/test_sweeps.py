@@ -49,8 +49,16 @@ def test_the_key_names_what_is_learned_and_nothing_else(tiny):
     key = settings_key(tiny())
     assert len(key) == 12 and key == settings_key(tiny(name="elsewhere"))
     assert key == settings_key(tiny("logger=tensorboard", "sweep=other", "verify=false"))
-    for change in ("seed=1", "model.width=32", "trainer.max_steps=5", "data.batch_size=4", "scoring.mirror=false"):
+    for change in ("seed=1", "model.width=32", "trainer.max_steps=5", "data.batch_size=4"):
         assert settings_key(tiny(change)) != key, change
+
+
+def test_the_key_of_a_codebook_leaves_out_what_stage_2_reads(tiny):
+    keys = [settings_key(tiny(change)) for change in ("seed=0", "synthesiser.share=0.3", "scoring.mirror=false")]
+    assert len(set(keys)) == 1, "tiny trains a codebook"
+    assert settings_key(tiny("model.quantiser.n_codes=9")) != keys[0]
+    changes = ("seed=0", "synthesiser.share=0.3", "scoring.mirror=false")
+    assert len({settings_key(tiny("stage=detector", change)) for change in changes}) == 3
 
 
 def test_finished_jobs_are_skipped_and_new_ones_are_trained(sweep, monkeypatch):
