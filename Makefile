@@ -20,6 +20,9 @@ demo: $(VENV)/installed ## both stages, evaluation, pictures and report on the s
 DATA ?= lungwin256
 TABLE ?= 1
 SEEDS ?= 1
+# Of the table: only these rows, as a,b; and the folder that they are evaluated on, where it is not DATA itself.
+ROWS ?=
+FOLDER ?=
 TABLES := table1 table2 table3 table4 table5 table6 table7 table8
 
 tables: $(TABLES) ## tables 1 to 8 from the records in results/DATA, as Markdown, LaTeX and CSV
@@ -43,8 +46,9 @@ study9 study10: study%: $(VENV)/installed
 	$(RUN) -m anomask.reproduce paper_table=t$* folder=$(TRANSPLANTS) seeds=$(SEEDS) "launch='$(LAUNCH)'"
 	$(RUN) -m anomask.tables paper_table=t$* records=results/transplants_development
 
-reproduce: $(VENV)/installed ## train and evaluate what a table lacks: make reproduce TABLE=4 DATA=lungwin256 SEEDS=3
-	$(RUN) -m anomask.reproduce paper_table=t$(TABLE) dataset=$(DATA) seeds=$(SEEDS) "launch='$(LAUNCH)'"
+reproduce: $(VENV)/installed ## train and evaluate what a table lacks: make reproduce TABLE=1 DATA=lungwin256 SEEDS=3 ROWS=anomask,vae
+	$(RUN) -m anomask.reproduce paper_table=t$(TABLE) dataset=$(DATA) seeds=$(SEEDS) "launch='$(LAUNCH)'" \
+	    $(if $(ROWS),'rows=[$(ROWS)]') $(if $(FOLDER),folder=$(FOLDER))
 
 benchmark: $(VENV)/installed ## time of the synthesiser, metrics, data checks, decoded cache, and of training on paper
 	$(RUN) benchmarks/synthesiser.py

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from anomask.config import CONF_FOLDER, plain, register, settings_key
 from anomask.entry import user_errors
-from anomask.errors import RunError
+from anomask.errors import ConfigError, RunError
 from anomask.files import whole_file, write_text
 from anomask.jobs import find_finished
 from anomask.runs import Run
@@ -63,6 +63,19 @@ def jobs_of(config: ReproduceConfig) -> list[Job]:
     return found
 
 
+def chosen(config: ReproduceConfig, jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs of the rows that are asked for.
+
+    Raises:
+        ConfigError: a row that the table does not have.
+    """
+    known = config.paper_table.rows
+    for key in config.rows or ():
+        if key not in known:
+            raise ConfigError(f"rows names {key}, table {config.paper_table.number} has: {', '.join(known)}.")
+    return [job for job in jobs if job.record.parent.parent.name in (config.rows or known)]
+
+
 def with_sources(missing: Sequence[Job], jobs: Sequence[Job]) -> list[Job]:
     """Return the missing jobs and, before them, those whose weights they take."""
     wanted = {job.settings["weights_run"] for job in missing} - {None}
@@ -97,10 +110,11 @@ def reproduce(config: ReproduceConfig) -> list[Path]:
         RunError: jobs that failed; everything that is done stays and is not done again.
     """
     jobs = jobs_of(config)
-    missing = [job for job in jobs if not job.record.is_file()]
+    wanted = chosen(config, jobs)
+    missing = [job for job in wanted if not job.record.is_file()]
     for job in missing:
         log.info("missing: %s  (%s)", job.record, shlex.join(job.overrides))
-    log.info("%d of %d records of table %d are missing", len(missing), len(jobs), config.paper_table.number)
+    log.info("%d of %d records of table %d are missing", len(missing), len(wanted), config.paper_table.number)
     if config.dry or not missing:
         return []
     folder = Path(config.paths.runs) / "sweeps" / config.sweep

@@ -123,6 +123,7 @@ class ReproduceConfig:
     methods: dict[str, RowConfig] = MISSING
     dataset: str = MISSING
     seeds: int = MISSING
+    rows: list[str] | None = None
     folder: str | None = None
     results: str = MISSING
     sweep: str = MISSING

@@ -56,7 +56,9 @@ def rows_of_tables():
     """Return the rows of tables 4 to 7, 9 and 10: record key and overrides."""
     register()
     with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
-        tables = [compose("tables", [f"paper_table=t{number}", "records=x"]).paper_table for number in (4, 5, 6, 7, 9, 10)]
+        tables = [
+            compose("tables", [f"paper_table=t{number}", "records=x"]).paper_table for number in (4, 5, 6, 7, 9, 10)
+        ]
     return {key: row.run.split() for table in tables for key, row in table.rows.items()}
 
 

@@ -9,8 +9,8 @@ from omegaconf import open_dict
 
 from anomask import reproduce as entry
 from anomask.config import CONF_FOLDER, register
-from anomask.errors import RunError
-from anomask.reproduce import codebook_jobs, jobs_of, keep, with_sources
+from anomask.errors import ConfigError, RunError
+from anomask.reproduce import chosen, codebook_jobs, jobs_of, keep, with_sources
 from anomask.schemas import RowConfig
 from anomask.tables import build
 from tests.conftest import TINY
@@ -36,15 +36,25 @@ def test_there_is_a_job_for_each_row_and_seed(conf, tmp_path):
     assert jobs_of(config)[1].record == tmp_path / "transplants/t4_7_weight_both/seed0/record.json"
 
 
+def test_rows_may_be_chosen_and_must_be_of_the_table(conf, tmp_path):
+    def rows(*names):
+        config = conf("reproduce", [f"results={tmp_path}", f"rows=[{','.join(names)}]", "seeds=2"])
+        return [job.record.parent.parent.name for job in chosen(config, jobs_of(config))]
+
+    assert rows("anomask", "vae") == ["vae", "anomask"] * 2
+    with pytest.raises(ConfigError, match=r"rows names unet, table 1 has: ae, vae, .*, anomask\."):
+        rows("unet")
+
+
 def test_only_what_is_missing_is_launched_and_what_it_stands_on(conf, tmp_path, monkeypatch, caplog):
     launched = {}
     monkeypatch.setattr(entry.Launcher, "__call__", lambda self, name, jobs: launched.update({name: jobs}))
     monkeypatch.setattr(entry, "keep", lambda job: job.record)
-    config = conf("reproduce", ["paper_table=t5", f"results={tmp_path}", f"paths.runs={tmp_path}/runs"])
-    for job in jobs_of(config):
-        if "repair" not in str(job.record):
-            job.record.parent.mkdir(parents=True)
-            job.record.write_text("{}")
+    given = ["paper_table=t5", f"results={tmp_path}", f"paths.runs={tmp_path}/runs", "rows=[t5_repair,t5_score_top]"]
+    config = conf("reproduce", given)
+    there = tmp_path / "lungwin256/t5_score_top/seed0/record.json"
+    there.parent.mkdir(parents=True)
+    there.write_text("{}")
     (made,) = entry.reproduce(config)
     assert made.parent.parent.name == "t5_repair"
     assert [job[1] for job in launched["runs"]] == ["+ablation=t4_7_weight_both"]  # whose weights it takes
