@@ -1,6 +1,7 @@
 """Toy data and small settings for the whole suite; nothing here needs a download."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -131,14 +132,33 @@ def fit(settings, resume=False):
     return run
 
 
-@pytest.fixture
-def codebook(tiny):
-    return fit(tiny("stage=codebook", name="codebook"))
+@pytest.fixture(scope="session")
+def trained_once(toy_folder, tmp_path_factory):
+    """Train both stages once for all tests; they take copies."""
+    home = tmp_path_factory.mktemp("trained")
+    common = [*TINY, f"data.folder={toy_folder}", f"paths.runs={home}/runs", f"paths.cache={home}/cache"]
+    codebook = fit(settings_of(*common, "stage=codebook", f"run={home}/runs/codebook"))
+    fit(settings_of(*common, "stage=detector", f"codebook_run={codebook.folder}", f"run={home}/runs/detector"))
+    return home
+
+
+def moved(name, home, tmp_path):
+    """Return the run as if it had been trained below `tmp_path`."""
+    folder = tmp_path / "runs" / name
+    shutil.copytree(home / "runs" / name, folder)
+    for file in (folder / "config.yaml", folder / "cost.json"):
+        file.write_text(file.read_text().replace(str(home), str(tmp_path)))
+    return Run(folder)
 
 
 @pytest.fixture
-def detector(tiny, codebook):
-    return fit(tiny("stage=detector", f"codebook_run={codebook.folder}", name="detector"))
+def codebook(trained_once, tmp_path):
+    return moved("codebook", trained_once, tmp_path)
+
+
+@pytest.fixture
+def detector(trained_once, codebook, tmp_path):
+    return moved("detector", trained_once, tmp_path)
 
 
 def evaluated(run, **changes):
