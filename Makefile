@@ -40,7 +40,9 @@ $(TABLES): table%: $(VENV)/installed
 
 # Settings are chosen on lesions of half of the patients, put into normals that no detector was trained on.
 TRANSPLANTS := data/transplants_development
-study: study9 study10 ## tables 9 and 10 on the development transplants: what the default is made of, how robust it is
+study: study9 study10 ## tables 9 and 10, on the development transplants
+study9: ## from the paper's setting to the default, step by step
+study10: ## robustness of the default
 study9 study10: study%: $(VENV)/installed
 	$(RUN) -m anomask.transplant half=development output=$(TRANSPLANTS)
 	$(RUN) -m anomask.reproduce paper_table=t$* folder=$(TRANSPLANTS) seeds=$(SEEDS) "launch='$(LAUNCH)'"
