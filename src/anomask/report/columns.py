@@ -87,6 +87,10 @@ COLUMNS: dict[str, Column] = {
     "against": Column("AUROC less reference", _nothing, show=_signed, paired=("auroc", "")),
     "floor": Column("trivial floor", image("floor")),
     "within_patient": Column("AUROC within patient", image("within_patient_auroc"), None, True),
+    # Records of before November 2026 lack it.
+    "within_patient_floor": Column(
+        "floor within patient", lambda record: _image(record, "all").get("within_patient_floor")
+    ),
     "ap": Column("AP", image("ap"), image_interval("ap"), True),
     "f1": Column("F1", image("f1"), None, True),
     "sensitivity": Column("sensitivity", image("sensitivity"), image_interval("sensitivity")),

@@ -31,6 +31,7 @@ def detection_table(record: dict[str, Any]) -> str:
         "95 % interval": lambda row: spread(row, "auroc"),
         "trivial floor": lambda row: number(row["floor"]),
         "within patient": lambda row: f"{number(row['within_patient_auroc'])} (n {row['within_patient_n']})",
+        "floor within patient": lambda row: number(row["within_patient_floor"]),
         "AP": lambda row: number(row["ap"]),
         "sensitivity": lambda row: number(row["sensitivity"]),
         "specificity": lambda row: number(row["specificity"]),
@@ -117,7 +118,8 @@ def summary(record: dict[str, Any]) -> str:
         f"Sensitivity and what follows it at the threshold {threshold['threshold']:.4g}, fixed on "
         f"{threshold['n_normals']} validation normals for specificity {threshold['specificity']}. Trivial floor: the "
         "best AUROC that mean, standard deviation, Laplacian standard deviation or the distance to the nearest "
-        "training normal in these three reaches, in either direction. Intervals: bootstrap of whole "
+        "training normal in these three reaches, in either direction; within patient, it pairs slices of "
+        "one patient, as the AUROC there does. Intervals: bootstrap of whole "
         f"{record['bootstrap']['unit']}s; – where there are too few.",
         "## Localisation (pixels, abnormal slices with masks)",
     ]

@@ -72,10 +72,13 @@ def _image_row(
     row["intervals"] = _intervals(
         scores, labels, patients, evaluation.threshold["threshold"], within, n_resamples, seed
     )
-    row["floors"] = _floors(slices, labels, evaluation.normal_features)
-    known = [value for value in row["floors"].values() if value is not None]
-    # A feature far below 0.5 is as much of a shortcut as one far above.
-    row["floor"] = max(max(value, 1 - value) for value in known) if known else None
+    trivial = _trivial_scores(slices, evaluation.normal_features)
+    row["floors"] = {name: auroc(values, labels) for name, values in trivial.items()}
+    row["floor"] = _highest(row["floors"])
+    row["within_patient_floors"] = {
+        name: WithinPatient(values, labels, patients).auroc() for name, values in trivial.items()
+    }
+    row["within_patient_floor"] = _highest(row["within_patient_floors"])
     row["beats_floor"] = None if area is None or row["floor"] is None else area > row["floor"]
     return row
 
@@ -105,11 +108,15 @@ def _intervals(
     return {name: value._asdict() for name, value in found.items()}
 
 
-def _floors(slices: Sequence[ScoredSlice], labels: np.ndarray, normals: np.ndarray) -> dict[str, float | None]:
+def _trivial_scores(slices: Sequence[ScoredSlice], normals: np.ndarray) -> dict[str, np.ndarray]:
     features = np.array([s.features for s in slices])
-    floors = {name: auroc(features[:, column], labels) for column, name in enumerate(FEATURES)}
-    floors["nearest_normal"] = auroc(nearest_normal_distance(features, normals), labels)
-    return floors
+    scores = {name: features[:, column] for column, name in enumerate(FEATURES)}
+    return scores | {"nearest_normal": nearest_normal_distance(features, normals)}
+
+
+def _highest(floors: dict[str, float | None]) -> float | None:
+    # A feature far below 0.5 is as much of a shortcut as one far above.
+    return max((max(value, 1 - value) for value in floors.values() if value is not None), default=None)
 
 
 def patient_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
