@@ -101,6 +101,7 @@ class TableConfig:
     columns: list[str] = MISSING
     against: str = MISSING
     rows: dict[str, RowConfig] = MISSING
+    target: str | None = None  # of make, where the table has one of its own that makes its records; None: reproduce
 
 
 @dataclass

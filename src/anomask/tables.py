@@ -14,7 +14,7 @@ from anomask.files import write_text
 from anomask.report.columns import choose
 from anomask.report.paper_table import Resampling, cells, read_rows
 from anomask.report.table_formats import Filled, as_csv, footnote, latex, markdown, without_empty
-from anomask.schemas import TablesConfig
+from anomask.schemas import TableConfig, TablesConfig
 
 log = logging.getLogger(__name__)
 register()
@@ -36,8 +36,7 @@ def build(config: TablesConfig) -> Path:
     wanted, folder = config.paper_table, Path(config.records)
     if wanted.against not in wanted.rows:
         raise ConfigError(f"the reference against={wanted.against} is no row; use one of {', '.join(wanted.rows)}.")
-    remedy = f"make reproduce TABLE={wanted.number} DATA={folder.name}"
-    rows = read_rows(folder, {key: row.title for key, row in wanted.rows.items()}, remedy)
+    rows = read_rows(folder, {key: row.title for key, row in wanted.rows.items()}, remedy(wanted, folder.name))
     columns = choose(wanted.columns, next(iter(rows[0].records.values())))
     against = next(row for row in rows if row.key == wanted.against)
     figures = cells(rows, list(columns.values()), Resampling(against, config.bootstrap, config.seed))
@@ -50,6 +49,15 @@ def build(config: TablesConfig) -> Path:
     sys.stdout.write(text)
     log.info("%s (also .tex and .csv)", file)
     return file
+
+
+def remedy(table: TableConfig, evaluated: str) -> str:
+    """Return the command that makes the records of a table on the data set or data folder of that name."""
+    if table.target:
+        return f"make {table.target}"
+    known = (CONF_FOLDER / "data" / f"{evaluated}.yaml").is_file()
+    data = f"DATA={evaluated}" if known else f"DATA=<trained on> FOLDER=<.../{evaluated}>"
+    return f"make reproduce TABLE={table.number} {data}"
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF_FOLDER), config_name="tables")

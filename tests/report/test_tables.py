@@ -16,8 +16,8 @@ from anomask.report.paired import auroc_difference, pixel_difference
 from anomask.report.paper_table import Resampling, Row, cells, read_rows
 from anomask.report.saved import read_clusters
 from anomask.report.table_formats import Filled, latex
-from anomask.schemas import RowConfig
-from anomask.tables import build
+from anomask.schemas import RowConfig, TableConfig
+from anomask.tables import build, remedy
 
 REMEDY = "make reproduce TABLE=1 DATA=toy"
 
@@ -222,7 +222,9 @@ def test_the_reference_has_no_difference_from_itself(tmp_path):
 
 def test_missing_records_stop_with_the_command_that_makes_them(tmp_path):
     save(tmp_path / "toy", "two", record(0.9))
-    with pytest.raises(RunError, match=f"no records of one in .*toy. Make them first: {REMEDY}"):
+    with pytest.raises(
+        RunError, match="no records of one in .*toy. Make them first: make .*TABLE=1 DATA=<trained on> FOLDER=<.../toy>"
+    ):
         build(settings(tmp_path))
     assert not list(tmp_path.rglob("table*"))
 
@@ -245,3 +247,9 @@ def test_unknown_columns_and_references_are_errors(tmp_path):
         build(settings(tmp_path, "paper_table.columns=[nonsense]"))
     with pytest.raises(ConfigError, match="the reference against=three is no row; use one of one, two"):
         build(settings(tmp_path, "paper_table.against=three"))
+
+
+def test_a_missing_record_names_the_command_for_its_data():
+    plain, own = TableConfig(number=3), TableConfig(number=9, target="study9")
+    assert remedy(plain, "covidseg256") == "make reproduce TABLE=3 DATA=covidseg256"
+    assert remedy(own, "transplants_development") == "make study9"
