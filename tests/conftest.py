@@ -161,6 +161,22 @@ def detector(trained_once, codebook, tmp_path):
     return moved("detector", trained_once, tmp_path)
 
 
+@pytest.fixture(scope="session")
+def evaluated_once(trained_once, tmp_path_factory):
+    """Evaluate that detector once; tests take copies."""
+    home = tmp_path_factory.mktemp("evaluated")
+    for name in ("codebook", "detector"):
+        moved(name, trained_once, home)
+    evaluated(Run(home / "runs/detector"))
+    return home
+
+
+@pytest.fixture
+def evaluated_detector(evaluated_once, codebook, tmp_path):
+    """The detector of `detector`, evaluated already."""
+    return moved("detector", evaluated_once, tmp_path)
+
+
 def evaluated(run, **changes):
     with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
         given = OmegaConf.to_container(compose("evaluate", [f"run={run.folder}"]))

@@ -33,7 +33,8 @@ def test_a_defect_is_found_and_a_normal_slice_has_none(trained):
     assert pixel_auroc(trained, image, masks) < 0.7  # the same places without the defect; discs keep off the edges
 
 
-def test_the_map_of_a_slice_does_not_depend_on_its_batch(trained):
+def test_the_map_of_a_slice_does_not_depend_on_its_batch():
+    trained = train(draem(), steps=2)
     image = with_defects(normals(4, seeded(1)), discs(4, seeded(2)))
     alone = torch.cat([trained.anomaly_map(one[None]) for one in image])
     torch.testing.assert_close(alone, trained.anomaly_map(image), rtol=1e-4, atol=1e-5)

@@ -48,7 +48,7 @@ def test_blocks_change_the_resolution(change, side):
 
 def test_a_defect_is_found_and_its_place_without_it_is_not():
     method = method_of()
-    losses = learn(method, steps=40, lr=5e-3)
+    losses = learn(method, steps=80, lr=5e-3)
     assert losses[-1] < 0.5 * losses[0]
     image, mask = textures(16, 99, defect=True)
     assert pixel_auroc(method.anomaly_map(image), mask) > 0.9

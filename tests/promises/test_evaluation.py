@@ -84,10 +84,10 @@ def test_wandb_offline_gets_the_records_numbers(detector):
         evaluated(detector, wandb="on")
 
 
-def test_a_run_equals_itself_and_another_one_differs_with_an_interval(detector, tiny, codebook):
+def test_a_run_equals_itself_and_another_one_differs_with_an_interval(evaluated_detector, tiny, codebook):
+    detector = evaluated_detector
     other = fit(tiny("stage=detector", f"codebook_run={codebook.folder}", "seed=5", name="other"))
-    for run in (detector, other):
-        evaluated(run)
+    evaluated(other)
     rows = json.loads(compare(detector, detector, COMPARE).read_text())["rows"]
     assert all(row["values"][0] == row["values"][1] and row["p"] == 1.0 for row in rows)
     result = compare(detector, other, COMPARE)
@@ -99,17 +99,22 @@ def test_a_run_equals_itself_and_another_one_differs_with_an_interval(detector, 
     assert "95 % interval" in result.with_suffix(".md").read_text()
 
 
-def test_a_run_not_evaluated_or_evaluated_twice_is_not_compared(detector):
+def test_a_run_not_evaluated_is_not_compared(detector):
     with pytest.raises(RunError, match="0 evaluations"):
         compare(detector, detector, COMPARE)
-    folder = evaluated(detector)
+
+
+def test_a_run_evaluated_twice_is_not_compared(evaluated_detector):
+    detector = evaluated_detector
+    (folder,) = (detector.folder / "evaluation").iterdir()
     shutil.copytree(folder, folder.with_name("other"))
     with pytest.raises(RunError, match=r"2 evaluations .*choose with name="):
         compare(detector, detector, COMPARE)
 
 
-def test_evaluations_on_different_data_or_incomplete_ones_are_not_compared(detector, tmp_path):
-    folder = evaluated(detector)
+def test_evaluations_on_different_data_or_incomplete_ones_are_not_compared(evaluated_detector, tmp_path):
+    detector = evaluated_detector
+    (folder,) = (detector.folder / "evaluation").iterdir()
     other = Run(tmp_path / "other")
     shutil.copytree(detector.folder, other.folder)
     target = other.folder / "evaluation" / folder.name
