@@ -1,15 +1,23 @@
 """A run folder: what its files are called, and how to find, write and reopen one."""
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from filelock import FileLock, Timeout
 
 from anomask.errors import RunError
 from anomask.files import link_whole, whole_file, write_json, write_text
+
+log = logging.getLogger(__name__)
+
+LOCK_WAIT = 10.0  # seconds; the workers of a process that was killed end within a few
 
 
 @dataclass(frozen=True)
@@ -155,6 +163,29 @@ class Run:
         """Read what the data of the training was, or None where it was not verified."""
         file = self.fingerprint_file
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep every other process from training into this folder; the system lets go when the process is killed.
+
+        Raises:
+            RunError: another process trains into it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=LOCK_WAIT)
+        except Timeout as error:
+            raise RunError(
+                f"another process trains into {self.folder}. Wait until it has ended (started again, a finished job is "
+                "skipped), or stop it first."
+            ) from error
+        except NotImplementedError:
+            log.warning("%s is on a file system without locks: nothing keeps a second process out", self.folder)
+        try:
+            yield
+        finally:
+            lock.release()
 
     def keep_metrics(self) -> None:
         """Rename metrics.csv before training goes on: its logger starts a new file and deletes the old one."""

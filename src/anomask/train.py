@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,15 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
         resume: whether to go on from the run's last checkpoint.
 
     Raises:
-        AnomaskError: settings, data or codebook that cannot be used.
+        AnomaskError: settings, data or codebook that cannot be used, or a folder that another process trains into.
     """
     quieten()
+    # Of several processes of one training the first holds the folder for all.
+    with run.claimed() if rank_zero_only.rank == 0 else nullcontext():
+        _train(settings, run, resume)
+
+
+def _train(settings: dict[str, Any], run: Run, resume: bool) -> None:
     reset_peak_memory()
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
     if resume and rank_zero_only.rank == 0:

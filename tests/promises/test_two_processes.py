@@ -10,6 +10,7 @@ import sys
 import pytest
 import torch
 import torch.multiprocessing as mp
+from pytorch_lightning.utilities import rank_zero_only
 
 from anomask.build import build_stage
 from anomask.config import CONF_FOLDER
@@ -48,6 +49,7 @@ def worker(rank, port, jobs):
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": 2, "NODE_RANK": 0, "LOCAL_RANK": rank}
     os.environ.update({name: str(value) for name, value in place.items()})
     torch.set_num_threads(1)
+    rank_zero_only.rank = rank  # read from the environment when Lightning is imported, which was before
     for settings in jobs:
         train(settings, run_of(settings))
 

@@ -10,7 +10,7 @@ from anomask.build import build_data, build_stage, open_stage
 from anomask.errors import CodebookError, ConfigError, DataError, RunError
 from anomask.runs import find_run
 from anomask.stages.features import FeatureCache
-from tests.conftest import evaluated, fit
+from tests.conftest import evaluated, fit, run_of
 
 
 def weights(run, which="last"):
@@ -119,6 +119,15 @@ def callbacks(settings):
     from hydra.utils import instantiate
 
     return [instantiate(callback) for callback in settings["callbacks"].values()]
+
+
+def test_two_trainings_never_share_a_folder(tiny, codebook, monkeypatch):
+    monkeypatch.setattr("anomask.runs.LOCK_WAIT", 0.0)
+    settings = tiny("stage=detector", f"codebook_run={codebook.folder}", name="shared")
+    with run_of(settings).claimed(), pytest.raises(RunError, match=r"another process trains into .*shared"):
+        fit(settings)
+    assert not run_of(settings).settings_file.exists()
+    assert fit(settings).finished  # let go, it is free again
 
 
 def test_cached_features_give_the_loss_of_recomputed_ones(tiny, codebook):
