@@ -90,7 +90,7 @@ anomalib: $(VENV)/installed ## train and evaluate a model of anomalib: make anom
 	$(RUN) -m anomask.external anomalib=$(MODEL) data=$(DATA) name=$(DATA)_anomalib_$(MODEL)
 	$(RUN) -m anomask.evaluate run=$(DATA)_anomalib_$(MODEL)
 
-test: $(VENV)/installed ## the default suite, 6 minutes on 2 cores
+test: $(VENV)/installed ## the default suite, 3 minutes on 2 cores
 	$(RUN) -m pytest -n 2 --dist worksteal
 
 test-all: $(VENV)/installed ## with the slow tests
