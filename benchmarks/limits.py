@@ -85,7 +85,7 @@ def main() -> None:
         for name, row in found.items():
             print(f"| {name} | {' | '.join(row.values())} |")
     settings = open_stage(find_run(given.run, "runs", "detector"), "best").settings
-    build = partial(build_data, settings, progress=False, augment=None)
+    build = partial(build_data, settings, progress=False, augment=None, on_mixed_size="pad")
     print(f"\n| lesions of, at {settings['data']['size']} px | number | under 15 px | under 50 px |\n|---|---|---|---|")
     for name in SETS:
         data = build(folder=str(Path(os.environ["ANOMASK_DATA"]) / name))
