@@ -49,10 +49,15 @@ class Job(NamedTuple):
         return folder if (folder / "record.json").is_file() else None
 
 
+def results_folder(config: ReproduceConfig) -> Path:
+    """Return where the records of the evaluated data go."""
+    return Path(config.results) / (Path(config.folder).name if config.folder else config.dataset)
+
+
 def jobs_of(config: ReproduceConfig) -> list[Job]:
     """Return a job for every row of the table and every seed."""
     found = []
-    results = Path(config.results) / (Path(config.folder).name if config.folder else config.dataset)
+    results = results_folder(config)
     for seed in range(config.seeds):
         common = [f"data={config.dataset}", f"seed={seed}"]
         for key, row in config.paper_table.rows.items():
@@ -178,12 +183,8 @@ def main(config: DictConfig) -> None:
     """Compose the settings from conf/reproduce.yaml and the command line, and make the missing records."""
     with user_errors():
         made = reproduce(config)
-        log.info(
-            "%d records made. Build the table: make table%d DATA=%s",
-            len(made),
-            config.paper_table.number,
-            config.dataset,
-        )
+        build = f"python -m anomask.tables paper_table=t{config.paper_table.number} records={results_folder(config)}"
+        log.info("%d records made. Build the table: %s", len(made), build)
 
 
 if __name__ == "__main__":
