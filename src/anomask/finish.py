@@ -18,7 +18,7 @@ from anomask.stages.baseline import BaselineStage
 from anomask.stages.codebook import CodebookStage
 from anomask.stages.detector import DetectorStage
 from anomask.stages.seeding import slice_draws
-from anomask.types import SliceBatch
+from anomask.types import FrozenFeatures, SliceBatch
 
 TIMED = 16  # slices in the batch whose detection is timed
 
@@ -99,12 +99,15 @@ def _detection_ms(stage: DetectorStage | BaselineStage, data: pl.LightningDataMo
 def _synthesis_ms(stage: DetectorStage, data: pl.LightningDataModule, trainer: pl.Trainer) -> float:
     # Salience and corruption; what encodes and decodes is the same in every synthesiser.
     batch = _timed_batch(stage, data, trainer)
-    features = stage.features(batch)
+    batch = batch._replace(index=torch.arange(TIMED, device=batch.index.device))
+    known = stage.features(batch)
+
+    def features(some: SliceBatch) -> FrozenFeatures:
+        own = FrozenFeatures(*(part[some.index] for part in known))
+        return own._replace(salience=stage.features.salience(own.tokens))
 
     def synthesise() -> Tensor:
-        salience = stage.features.salience(features.tokens)
-        draws = slice_draws(batch.index, stage.seed)
-        return stage.corrupter(batch, features._replace(salience=salience), draws).mask
+        return stage.corrupter(batch, features, slice_draws(batch.index, stage.seed)).mask
 
     with torch.no_grad():
         return _ms_per_slice(synthesise)

@@ -35,7 +35,7 @@ def test_feature_space_corruption_is_bound_by_the_lung_if_asked(tiny):
     )
     for bound, some_outside in ((True, False), (False, True)):
         stage, batch = stage_of(tiny, *common, f"synthesiser.bound_by_lung={bound}")
-        corrupted = stage.corrupter(batch, stage.features(batch), slice_draws(batch.index, 0))
+        corrupted = stage.corrupter(batch, stage.features, slice_draws(batch.index, 0))
         outside = torch.ones(4, 4, dtype=torch.bool)
         outside[1:3] = False
         assert bool(corrupted.mask[:, outside.flatten()].any()) is some_outside
@@ -44,7 +44,7 @@ def test_feature_space_corruption_is_bound_by_the_lung_if_asked(tiny):
 def test_feature_space_corruption_shifts_the_latent_by_the_change_of_code(tiny):
     stage, batch = stage_of(tiny, "synthesiser=paper", "synthesiser.draw.neighbours=5")
     features = stage.features(batch)
-    corrupted = stage.corrupter(batch, features, slice_draws(batch.index, 0))
+    corrupted = stage.corrupter(batch, stage.features, slice_draws(batch.index, 0))
     error = features.tokens - features.quantised
     torch.testing.assert_close(corrupted.latent - corrupted.quantised, error)
     assert torch.equal(corrupted.observed, batch.image)
@@ -53,11 +53,29 @@ def test_feature_space_corruption_shifts_the_latent_by_the_change_of_code(tiny):
 
 def test_painted_slices_are_encoded_and_their_tokens_labelled_by_coverage(tiny):
     stage, batch = stage_of(tiny, "synthesiser.painter.image_share=1.0", "synthesiser.painter.scales_px=[8,16]")
-    corrupted = stage.corrupter(batch, stage.features(batch), slice_draws(batch.index, 3))
+    corrupted = stage.corrupter(batch, stage.features, slice_draws(batch.index, 3))
     coverage = corrupted.pixel_mask.float().unfold(2, 8, 8).unfold(3, 8, 8).mean((4, 5)).flatten(1)
     assert torch.equal(corrupted.mask, coverage >= 0.2) and corrupted.mask.any()
     latent = stage.detector.vqvae.encode(corrupted.observed)
     torch.testing.assert_close(corrupted.latent, latent, rtol=1e-4, atol=1e-5)
+
+
+def test_each_slice_keeps_its_place_and_only_unpainted_ones_ask_for_features(tiny):
+    stage, batch = stage_of(tiny, "synthesiser.painter.image_share=0.5")
+    asked = []
+
+    def features(some):
+        asked.extend(some.index.tolist())
+        return stage.features(some)
+
+    whole = stage.corrupter(batch, features, slice_draws(batch.index, 4))
+    assert 0 < whole.painted.sum() < len(batch.image)
+    assert asked == batch.index[~whole.painted].tolist()
+    for row in range(len(batch.image)):
+        one = SliceBatch(*(part[row : row + 1] for part in batch))
+        alone = stage.corrupter(one, stage.features, slice_draws(one.index, 4))
+        for ours, same in zip(alone, whole, strict=True):
+            torch.testing.assert_close(ours[0], same[row], rtol=1e-4, atol=1e-5)
 
 
 def test_validation_anomalies_never_change(tiny):

@@ -1,5 +1,6 @@
 """Training examples of stage 2: tokens corrupted in feature space, and slices corrupted in image space."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -47,8 +48,29 @@ class Corrupter:
         self.token_share, self.bound_by_lung = token_share, bound_by_lung
 
     @torch.no_grad()
-    def __call__(self, batch: SliceBatch, features: FrozenFeatures, draws: SliceDraws) -> Corrupted:
-        """Corrupt every slice of the batch in one way or the other."""
+    def __call__(
+        self, batch: SliceBatch, features: Callable[[SliceBatch], FrozenFeatures], draws: SliceDraws
+    ) -> Corrupted:
+        """Corrupt every slice of the batch in one way or the other.
+
+        Args:
+            batch: normal slices.
+            features: their frozen features; asked only for slices that are not painted.
+            draws: source of every draw.
+        """
+        if self.painter is None:
+            return self._replace(batch, features(batch), draws)
+        painted = self.painter(batch.image, batch.lung_mask, draws)
+        chosen, parts = painted.chosen, []
+        if bool(chosen.any()):
+            parts.append((chosen, self._encode(painted.image[chosen], painted.mask[chosen])))
+        if not bool(chosen.all()):
+            rest = SliceBatch(*(part[~chosen] for part in batch))
+            parts.append((~chosen, self._replace(rest, features(rest), draws.of(~chosen))))
+        order = torch.cat([rows.nonzero().squeeze(1) for rows, _ in parts]).argsort()
+        return Corrupted(*(torch.cat(same)[order] for same in zip(*(part for _, part in parts), strict=True)))
+
+    def _replace(self, batch: SliceBatch, features: FrozenFeatures, draws: SliceDraws) -> Corrupted:
         stride = self.vqvae.stride
         allowed = patch_mean(batch.lung_mask, stride) >= 0.5
         if not self.bound_by_lung:
@@ -59,22 +81,11 @@ class Corrupter:
         pixels = mask.view(-1, 1, batch.image.shape[2] // stride, batch.image.shape[3] // stride)
         pixels = pixels.repeat_interleave(stride, 2).repeat_interleave(stride, 3)
         painted = torch.zeros(len(pixels), dtype=torch.bool, device=pixels.device)
-        corrupted = Corrupted(tokens, latent, mask, batch.image, pixels, painted)
-        return corrupted if self.painter is None else self._paint(batch, corrupted, draws)
+        return Corrupted(tokens, latent, mask, batch.image, pixels, painted)
 
-    def _paint(self, batch: SliceBatch, corrupted: Corrupted, draws: SliceDraws) -> Corrupted:
-        painted = self.painter(batch.image, batch.lung_mask, draws)
-        chosen = painted.chosen
-        if not bool(chosen.any()):
-            return corrupted
-        latent = self.vqvae.encode(painted.image[chosen])
+    def _encode(self, image: Tensor, mask: Tensor) -> Corrupted:
+        latent = self.vqvae.encode(image).float()
         quantised = self.vqvae.quantiser(latent).tokens
-        covered = patch_mean(painted.mask[chosen], self.vqvae.stride) >= self.token_share
-        parts = (quantised, latent, covered, painted.image[chosen], painted.mask[chosen], chosen[chosen])
-        return Corrupted(*(_put(old, chosen, new) for old, new in zip(corrupted, parts, strict=True)))
-
-
-def _put(old: Tensor, rows: Tensor, new: Tensor) -> Tensor:
-    old = old.clone()
-    old[rows] = new.to(old.dtype)
-    return old
+        covered = patch_mean(mask, self.vqvae.stride) >= self.token_share
+        painted = torch.ones(len(mask), dtype=torch.bool, device=mask.device)
+        return Corrupted(quantised, latent, covered, image, mask, painted)

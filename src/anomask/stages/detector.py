@@ -63,7 +63,7 @@ class DetectorStage(pl.LightningModule):
         """Corrupt the batch, then restore and classify it."""
         place = (self.seed, self.global_step, batch_idx, self.global_rank)
         torch.manual_seed(step_seed(*place))  # dropout has no generator argument; this keeps resumed runs exact
-        features = self.features(batch) if self.cache is None else self.cache(batch)
+        features = self.features if self.cache is None else self.cache
         corrupted = self.corrupter(batch, features, slice_draws(batch.index, self.seed, self.global_step))
         restored, classified = self._answer(corrupted)
         values = self._losses(batch, corrupted, restored, classified, all_mean(token_counts(corrupted.mask)))
@@ -100,7 +100,7 @@ class DetectorStage(pl.LightningModule):
 
     def corrupt(self, batch: SliceBatch) -> Corrupted:
         """Return the batch with validation's synthetic anomalies: a slice gets the same ones at every call."""
-        return self.corrupter(batch, self.features(batch), slice_draws(batch.index, self.seed))
+        return self.corrupter(batch, self.features, slice_draws(batch.index, self.seed))
 
     @torch.no_grad()
     def detect(self, batch: SliceBatch) -> Detection:

@@ -1,6 +1,7 @@
 """Random numbers drawn slice by slice: a slice gets the same ones in whatever batch or process it is."""
 
 from collections.abc import Iterable
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -15,6 +16,12 @@ class SliceDraws:
 
     def __init__(self, seeds: Iterable[int]) -> None:
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def of(self, chosen: Tensor) -> Self:
+        """Return the draws of some slices, `chosen` [B] bool; they go on where these are."""
+        some = type(self)([])
+        some.generators = [own for own, wanted in zip(self.generators, chosen.tolist(), strict=True) if wanted]
+        return some
 
     def uniform(self, *shape: int) -> Tensor:
         """Return numbers in [0, 1), [B, *shape]."""
