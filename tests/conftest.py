@@ -60,6 +60,7 @@ TINY_BASELINES = {
     "draem": ["baseline.channels=[8,8,16]", "baseline.segmenter.channels=[8,8,8,16,16]"],
     "dsr": ["baseline.channels=[8,16]", "baseline.segmenter.channels=[8,8,8,16,16]"],
     "memae": ["baseline.channels=[8,16]", "baseline.bottleneck=4", "baseline.items=20"],
+    "token_memory": ["baseline.memory=64"],
     "token_prior": ["baseline.depth=1", "baseline.head_width=8", "baseline.restorations=3", "baseline.quantile=0.5"],
     "vae": ["baseline.channels=[8,16]", "baseline.bottleneck=4", "baseline.latent=8"],
 }

@@ -16,7 +16,7 @@ NAMES = sorted(path.stem for path in (CONF_FOLDER / "baseline").glob("*.yaml"))
 
 def test_every_method_has_an_experiment():
     experiments = {path.stem for path in (CONF_FOLDER / "experiment").glob("baseline_*.yaml")}
-    assert experiments == {f"baseline_{name}" for name in NAMES} and len(NAMES) == 12
+    assert experiments == {f"baseline_{name}" for name in NAMES} and len(NAMES) == 13
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def codebook(tmp_path_factory, toy_folder):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_two_steps_threshold_record_and_reopening(tiny, codebook, name):
-    few = [] if name in ("vqvae_residual", "padim", "patchcore") else ["trainer.max_steps=2"]
+    few = [] if name in ("vqvae_residual", "padim", "patchcore", "token_memory") else ["trainer.max_steps=2"]
     settings = tiny(
         f"experiment=baseline_{name}", f"codebook_run={codebook.folder}", *few, *TINY_BASELINES.get(name, []), name=name
     )
@@ -71,7 +71,7 @@ def quick(name):
 
 @pytest.mark.parametrize("name", [quick(name) for name in NAMES if name != "vqvae_residual"])  # which draws nothing
 def test_the_same_seed_gives_the_same_method(tiny, codebook, name):
-    few = [] if name in ("padim", "patchcore") else ["trainer.max_steps=2"]
+    few = [] if name in ("padim", "patchcore", "token_memory") else ["trainer.max_steps=2"]
     common = [f"experiment=baseline_{name}", f"codebook_run={codebook.folder}", *few, *TINY_BASELINES.get(name, [])]
     states = [
         fit(tiny(*common, f"seed={seed}", name=f"{name}{index}")).load_checkpoint()["state_dict"]

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
-from tqdm import trange
 
 from anomask.baselines.features import ImageNetFeatures, patch_features
+from anomask.baselines.memory import k_centres, nearest_distance
 from anomask.baselines.method import Baseline
 
 
@@ -60,33 +60,5 @@ class PatchCore(Baseline):
     @torch.no_grad()
     def anomaly_map(self, image: Tensor) -> Tensor:
         """Return the smoothed distances to the nearest remembered patch."""
-        # Slice by slice: a batch's distances to the whole bank would be its largest tensor by far.
-        nearest = torch.stack([torch.cdist(own, self.bank).amin(1) for own in self.embed(image)])
+        nearest = nearest_distance(self.embed(image), self.bank)
         return self.features.anomaly_map(nearest.unflatten(1, self.features.grid), image.shape[-1], self.sigma)
-
-
-def k_centres(points: Tensor, count: int, first: int) -> Tensor:
-    """Choose rows greedily, each the farthest from those chosen before.
-
-    Args:
-        points: [N, D].
-        count: how many; all rows are returned where there are fewer.
-        first: the row to start with.
-
-    Returns:
-        [count] int64
-    """
-    if count >= len(points):
-        return torch.arange(len(points), device=points.device)
-    # Squared distance to p is |x|^2 - 2 x.p + |p|^2: one matrix-vector product a step.
-    squares = points.square().sum(1)
-    chosen = torch.empty(count, dtype=torch.int64, device=points.device)
-    nearest = torch.full_like(squares, torch.inf)
-    row = torch.tensor(first, device=points.device)
-    for step in trange(count, desc="coreset", unit="patch", disable=None):
-        chosen[step] = row
-        away = torch.addmv(squares + squares[row], points, points[row], alpha=-2)
-        nearest = torch.minimum(nearest, away)
-        nearest[row] = -torch.inf  # never again, not even where the rest are copies of it
-        row = nearest.argmax()
-    return chosen
