@@ -48,6 +48,15 @@ def test_opacities_stay_inside_the_lung_and_only_add_density():
     assert painted.image.max() <= 1.0 and not (painted.mask & ~lung).any()
 
 
+def test_nodules_take_the_same_share_of_larger_slices():
+    settings = SETTINGS | dict(image_share=1.0, nodule_share=1.0, strength=(1.0, 1.0), radius_px=(8.0, 12.0))
+    shares = []
+    for zoom in (1, 2):
+        image, lung = (part.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3) for part in example())
+        shares.append(OpacityPainter(**settings)(image, lung, gen()).mask.float().mean())
+    assert shares[0] > 0.02 and shares[1] / shares[0] == pytest.approx(1.0, rel=0.25)  # 0.25 with sizes in pixels
+
+
 def test_the_mask_is_what_lung_of_mean_density_would_gain_and_has_no_holes_at_vessels():
     image, lung = example()
     image[..., 30:32, 30:32] = 0.95  # a vessel, denser than any opacity

@@ -14,6 +14,8 @@ from torch import Tensor
 from anomask.synthesis.draws import SliceDraws
 from anomask.synthesis.shapes import log_uniform, nodule_cover, region_cover, smooth_edge, smooth_noise
 
+SIDE_PX = 128  # of the slices in whose pixels sizes are given; lesions of larger slices are larger
+
 
 class Painted(NamedTuple):
     """Slices with opacities and where they are."""
@@ -29,9 +31,10 @@ class OpacityPainter:
     Args:
         image_share: chance that an image is painted, in [0, 1].
         nodule_share: chance that a painted image gets nodules instead of regions, in [0, 1].
-        scales_px: shortest and longest correlation length of a region's shape, in pixels; drawn log-uniformly.
+        scales_px: shortest and longest correlation length of a region's shape, in pixels of a slice of
+            128 px, and in proportion on others; drawn log-uniformly.
         coverage: smallest and largest share of the lung inside regions; drawn log-uniformly.
-        radius_px: smallest and largest radius of a nodule, in pixels; drawn log-uniformly.
+        radius_px: smallest and largest radius of a nodule, in such pixels; drawn log-uniformly.
         most_nodules: 1 to this many in an image.
         strength: smallest and largest opacity, the part of the way from the tissue to `target`.
         target: lowest and highest grey value of a full opacity, in [0, 1].
@@ -70,11 +73,13 @@ class OpacityPainter:
         def uniform(low: float, high: float) -> Tensor:
             return (low + (high - low) * draws.uniform(1, 1, 1)).to(image.device)
 
-        scale = log_uniform(*self.scales_px, draws, 1, 1, 1).to(image.device)
+        size = image.shape[-1] / SIDE_PX
+        scale = size * log_uniform(*self.scales_px, draws, 1, 1, 1).to(image.device)
         coverage = log_uniform(*self.coverage, draws, 1, 1, 1).to(image.device)
         edge = uniform(*self.edge)
         regions = region_cover(lung, scale, coverage, edge, draws)
-        nodules = nodule_cover(lung, self.most_nodules, self.radius_px, edge, draws)
+        radii = tuple(size * radius for radius in self.radius_px)
+        nodules = nodule_cover(lung, self.most_nodules, radii, edge, draws)
         cover = torch.where(uniform(0.0, 1.0) < self.nodule_share, nodules, regions) * smooth_edge(lung)
         fine = smooth_noise(image, uniform(1.5, 6.0), draws)
         even, target = uniform(*self.strength) * cover, uniform(*self.target)
