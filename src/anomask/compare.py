@@ -19,7 +19,7 @@ from anomask.metrics.bootstrap import paired_difference
 from anomask.metrics.curves import defined
 from anomask.metrics.image import weighted_auroc, weighted_average_precision
 from anomask.report.difference import comparison, pixel_differences
-from anomask.report.saved import read_clusters, read_scores
+from anomask.report.saved import read_clusters, read_scores, resampled
 from anomask.runs import Run, find_run
 from anomask.schemas import CompareConfig
 
@@ -81,7 +81,7 @@ def image_differences(folders: tuple[Path, Path], n_resamples: int, seed: int) -
     for group in ["all", *sorted({row["disease"] for row in about} - {""})]:
         kept = [index for index, row in enumerate(about) if group in ("all", row["disease"]) or not row["disease"]]
         labels = np.array([bool(about[index]["disease"]) for index in kept])
-        patients = [about[index]["patient"] for index in kept]
+        patients = [resampled(about[index]) for index in kept]
         scores = [np.array([float(table[paths[index]]["score"]) for index in kept]) for table in tables]
         for name, metric in IMAGE_FIGURES.items():
             figures = [partial(metric, values, labels) for values in scores]

@@ -68,16 +68,17 @@ def score(
     floors = PixelFloors(normals)
     normal_features = torch.cat([trivial_features(image) for image in normals]).numpy()
     records = data.test_set.records
-    unit = clusters_of([record.patient for record in records])[1]
+    unit = clusters_of([record.resampled for record in records])[1]
     tally, slices = PixelTally(threshold.get("pixel", {}).get("threshold"), unit), []
     for batch, found, rows in detections(stage, data, progress):
         own = [records[row] for row in rows]
         maps = {ANOMALY_MAP: found.anomaly_map} | stage.factors(batch.image, found) | floors(batch.image)
-        about = ([getattr(record, field) for record in own] for field in ("name", "patient", "disease"))
+        about = ([getattr(record, field) for record in own] for field in ("name", "resampled", "disease"))
         tally.update(batch, maps, *about)
         features = trivial_features(batch.image).tolist()
         for record, value, trivial in zip(own, found.score.tolist(), features, strict=True):
-            slices.append(ScoredSlice(record.name, record.patient, record.disease, value, tuple(trivial)))
+            known = record.name, record.patient, record.disease, value, tuple(trivial), record.lesion_donor
+            slices.append(ScoredSlice(*known))
         if maps_folder is not None:
             for record, anomaly_map in zip(own, found.anomaly_map, strict=True):
                 write_map(maps_folder / record.name, anomaly_map)

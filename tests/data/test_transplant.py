@@ -127,6 +127,10 @@ def test_a_folder_holds_each_host_with_and_without_a_lesion(sets, tmp_path, half
         host = np.asarray(Image.open(folder / "test/normal" / record.path.name)).astype(int)
         changed, mask = (np.asarray(Image.open(path)).astype(int) for path in (record.path, record.mask))
         assert np.array_equal(host[mask == 0], changed[mask == 0]) and (changed > host)[mask > 0].mean() > 0.9
+    donors = {record.path.name: set() for record in test}
+    for record in test:
+        donors[record.path.name].add(record.lesion_donor)
+    assert all(len(own) == 1 and own <= set(lenders.split()) for own in donors.values())  # host and copies alike
     by_contrast = (sorted((folder / "test/masks" / name).iterdir()) for name in ("faint", "marked"))
     for faint, marked in zip(*by_contrast, strict=True):  # the same lesion at the same place
         assert faint.name == marked.name and faint.read_bytes() == marked.read_bytes()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from anomask.report.localisation import PixelTally
-from anomask.report.record import Evaluation, ScoredSlice, image_rows
+from anomask.report.record import Evaluation, ScoredSlice, build_record, image_rows
 
 
 def test_the_floor_within_patients_pairs_slices_of_one_patient():
@@ -23,3 +23,21 @@ def test_the_floor_within_patients_pairs_slices_of_one_patient():
     floors = row["within_patient_floors"]
     assert (floors["mean"], floors["std"], floors["laplacian_std"]) == (0.5, 0.5, 0.0)
     assert row["within_patient_floor"] == 1.0 and row["floors"]["mean"] == 2 / 3
+
+
+def donated(donors):
+    """Slices of one patient, each untouched and with the lesion of a donor."""
+    slices = []
+    for number, donor in enumerate(donors):
+        slices.append(ScoredSlice(f"n{number}", "host", "", 0.1 * number, (0.1, 0.2, 0.3), donor))
+        slices.append(ScoredSlice(f"a{number}", "host", "faint", 0.1 * number + 0.15, (0.1, 0.2, 0.3), donor))
+    return Evaluation(slices, np.zeros((2, 3)), PixelTally(None, "patient"), {"threshold": 0.4})
+
+
+def test_intervals_of_transplants_resample_the_lesions_donors():
+    found = donated([f"donor{number}" for number in range(10)])
+    interval = image_rows(found, 200, 0)[0]["intervals"]["auroc"]
+    assert interval["n_clusters"] == 10 and interval["low"] < image_rows(found, 0, 0)[0]["auroc"] < interval["high"]
+    assert build_record(found, {}, 20, 0)["bootstrap"]["unit"] == "lesion donor"
+    hosts_alone = image_rows(donated([""] * 10), 200, 0)[0]
+    assert hosts_alone["intervals"]["auroc"]["low"] is None and hosts_alone["n_patients"] == 1

@@ -15,7 +15,7 @@ from anomask.errors import DataError
 
 __all__ = ["LAYOUT", "SliceRecord", "list_folder", "natural_key", "read_folder"]
 
-COLUMNS = ("path", "split", "label", "disease", "patient", "source", "mask", "lung_mask")
+COLUMNS = ("path", "split", "label", "disease", "patient", "source", "mask", "lung_mask", "lesion_donor")
 COLUMNS += ("series", "slice", "spacing_mm")  # written by anomask.prepare; not used here
 MANIFEST = "manifest.csv"
 
@@ -25,7 +25,7 @@ def read_folder(folder: Path) -> list[SliceRecord]:
 
     Args:
         folder: in the layout `LAYOUT`; columns of manifest.csv: path, and any of split, label, disease, patient,
-            source, mask, lung_mask.
+            source, mask, lung_mask, lesion_donor (of transplants: intervals resample these instead of patients).
 
     Raises:
         DataError: nothing there, no training normals, a mask without a slice or of two slices, a manifest that cannot
@@ -132,7 +132,8 @@ def _merge(folder: Path, record: SliceRecord, row: dict[str, str], where: str) -
         if row.get(key) and row[key] != getattr(record, key):
             message = f"{where} says {key} {row[key]!r}, the folder says {getattr(record, key)!r}: {record.name}."
             found.append(_manifest(message, "Move the file or correct the line.", record.name))
-    record = replace(record, patient=row.get("patient") or "", source=row.get("source") or "")
+    known = {key: row.get(key) or "" for key in ("patient", "source", "lesion_donor")}
+    record = replace(record, **known)
     for key in ("mask", "lung_mask"):
         if not row.get(key):
             continue

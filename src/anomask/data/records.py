@@ -26,6 +26,12 @@ class SliceRecord:
     source: str = ""
     mask: Path | None = None  # lesion ground truth
     lung_mask: Path | None = None
+    lesion_donor: str = ""  # transplants: whose lesion this slice, or a copy of it, was given
+
+    @property
+    def resampled(self) -> str:
+        """What intervals resample: the lesion's donor, where there is one, or the patient; '' where unknown."""
+        return self.lesion_donor or self.patient
 
 
 def natural_key(text: str) -> list[tuple[int, int | str]]:

@@ -20,8 +20,9 @@ from anomask.data.transplant import Lesion, cut_lesions, half_of, rescaled, tran
 from anomask.errors import DataError
 from anomask.files import write_json
 
-COLUMNS = ("path", "patient", "source", "disease", "mask")
+COLUMNS = ("path", "patient", "source", "disease", "mask", "lesion_donor")
 ORIGIN = ("path", "lesion_patient", "lesion_slice", "scale")  # of lesions.csv
+DONOR = COLUMNS.index("lesion_donor")
 LEAST_LUNG = 0.08  # of the slice; below it gas in the stomach is as large as the lung
 TRIES = 20  # lesions that are tried before a host is left out of a contrast
 TOLERANCE_PX = 2  # the lesion stays this far inside the estimated lung
@@ -111,7 +112,7 @@ def write_transplants(recipe: Recipe, folder: Path, progress: bool) -> int:
     for number, record in enumerate(tqdm(hosts, desc="transplants", unit="slice", disable=not progress)):
         made = _transplant_into(record, lesions, recipe, np.random.default_rng([recipe.seed, number]), part)
         if made:
-            rows += [_copy(record, f"test/normal/{record.path.name}", part), *made]
+            rows += [_copy(record, f"test/normal/{record.path.name}", part, made[0][DONOR]), *made]
             count += len(made)
     if not count:
         shutil.rmtree(part, ignore_errors=True)
@@ -128,10 +129,10 @@ def _write_csv(file: Path, header: tuple[str, ...], rows: Sequence[tuple[str, ..
         csv.writer(stream).writerows([header, *rows])
 
 
-def _copy(record: SliceRecord, name: str, part: Path) -> tuple[str, ...]:
+def _copy(record: SliceRecord, name: str, part: Path, donor: str = "") -> tuple[str, ...]:
     (part / name).parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(record.path, part / name)
-    return (name, record.patient, record.source, "", "", "", "", "")
+    return (name, record.patient, record.source, "", "", donor, "", "", "")
 
 
 def _transplant_into(
@@ -166,4 +167,4 @@ def _write(
         (part / target).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.rint(values * 255.0).astype(np.uint8)).save(part / target)
     about = (lesion.patient, lesion.source, f"{scale:.3f}")
-    return (name, record.patient, record.source, contrast, mask_name, *about)
+    return (name, record.patient, record.source, contrast, mask_name, lesion.patient or lesion.source, *about)

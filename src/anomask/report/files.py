@@ -17,7 +17,17 @@ from anomask.report.page import Picture, page, png_bytes
 from anomask.report.record import Evaluation
 from anomask.report.saved import clusters_file
 
-COLUMNS = ("path", "patient", "disease", "label", "score", "threshold", "called_abnormal", "pixel_region")
+COLUMNS = (
+    "path",
+    "patient",
+    "lesion_donor",
+    "disease",
+    "label",
+    "score",
+    "threshold",
+    "called_abnormal",
+    "pixel_region",
+)
 FULL_SCALE = 65535  # of a 16-bit map, a map value of 1
 
 
@@ -51,7 +61,8 @@ def scores_csv(evaluation: Evaluation) -> str:
         label = "abnormal" if s.disease else "normal"
         pixel = evaluation.pixels.slices.get(s.name, {})
         figures = ["" if pixel.get(name) is None else repr(pixel[name]) for name in SLICE_FIGURES]
-        about = [s.name, s.patient, s.disease, label, repr(s.score), repr(threshold), int(s.score > threshold)]
+        about = [s.name, s.patient, s.lesion_donor, s.disease, label]
+        about += [repr(s.score), repr(threshold), int(s.score > threshold)]
         writer.writerow([*about, pixel.get("region", ""), *figures])
     return stream.getvalue()
 

@@ -16,7 +16,7 @@ from anomask.metrics.bootstrap import (
     percentile_interval,
 )
 from anomask.metrics.image import weighted_auroc
-from anomask.report.saved import read_clusters, read_scores
+from anomask.report.saved import read_clusters, read_scores, resampled
 
 Weighted = Callable[[np.ndarray], np.ndarray]
 
@@ -35,7 +35,7 @@ def auroc_difference(folders: Sequence[Path], others: Sequence[Path], n_resample
 
     Args:
         folders, others: of one row and of the reference, one a seed; each holds scores.csv.
-        n_resamples: of patients where they are known, else of slices.
+        n_resamples: of patients (of lesions' donors) where they are known, else of slices.
         seed: of the resamples.
 
     Raises:
@@ -48,7 +48,8 @@ def auroc_difference(folders: Sequence[Path], others: Sequence[Path], n_resample
             raise RunError(f"{folder} and {folders[0]} hold scores of different slices. Evaluate both again.")
     paths = sorted(first)
     labels = np.array([bool(first[path]["disease"]) for path in paths])
-    patients = [first[path]["patient"] for path in paths]
+    reference = tables[1][0]  # the newest, as a rule: of the rows that may know no donors of lesions yet
+    patients = [resampled(reference[path]) for path in paths]
     sides = [
         _mean_of(
             [

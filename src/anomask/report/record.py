@@ -31,6 +31,12 @@ class ScoredSlice(NamedTuple):
     disease: str  # '' for normal slices
     score: float
     features: tuple[float, ...]  # trivial features, in the order of `FEATURES`
+    lesion_donor: str = ""  # of a transplant and its host
+
+    @property
+    def resampled(self) -> str:
+        """What intervals resample, see `anomask.data.records.SliceRecord`."""
+        return self.lesion_donor or self.patient
 
 
 class Evaluation(NamedTuple):
@@ -70,7 +76,7 @@ def _image_row(
     within = WithinPatient(scores, labels, patients)
     row["within_patient_auroc"], row["within_patient_n"] = within.auroc(), len(within.patients)
     row["intervals"] = _intervals(
-        scores, labels, patients, evaluation.threshold["threshold"], within, n_resamples, seed
+        scores, labels, [s.resampled for s in slices], evaluation.threshold["threshold"], within, n_resamples, seed
     )
     trivial = _trivial_scores(slices, evaluation.normal_features)
     row["floors"] = {name: auroc(values, labels) for name, values in trivial.items()}
@@ -86,7 +92,7 @@ def _image_row(
 def _intervals(
     scores: np.ndarray,
     labels: np.ndarray,
-    patients: list[str],
+    resampled: list[str],
     threshold: float,
     within: WithinPatient,
     n_resamples: int,
@@ -101,7 +107,7 @@ def _intervals(
     }
     found = {
         # One seed for all: every figure is resampled alike.
-        name: interval(metric, patients, n_resamples, np.random.default_rng(seed))
+        name: interval(metric, resampled, n_resamples, np.random.default_rng(seed))
         for name, metric in metrics.items()
     }
     found["within_patient_auroc"] = interval(within.weighted, within.patients, n_resamples, np.random.default_rng(seed))
@@ -161,7 +167,9 @@ def build_record(evaluation: Evaluation, about: dict[str, Any], n_resamples: int
         seed: of the bootstrap.
     """
     patients = patient_rows(evaluation)
-    unit = clusters_of([s.patient for s in evaluation.slices])[1]
+    unit = clusters_of([s.resampled for s in evaluation.slices])[1]
+    if any(s.lesion_donor for s in evaluation.slices):
+        unit = "lesion donor"
     return {
         "schema": SCHEMA,
         **about,

@@ -33,6 +33,11 @@ def read_clusters(folder: Path, region: str) -> PixelClusters | None:
         raise RunError(f"{file} is damaged ({type(error).__name__}: {error}). Evaluate the run again.") from error
 
 
+def resampled(row: dict[str, str]) -> str:
+    """Return what intervals resample of a line of scores.csv; earlier evaluations knew no donors of lesions."""
+    return row.get("lesion_donor") or row["patient"]
+
+
 def read_scores(folder: Path) -> list[dict[str, str]]:
     """Read scores.csv.
 
