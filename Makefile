@@ -38,7 +38,7 @@ table7: ## the release's behaviour against the method
 table8: ## cost
 table12: ## the default at 256 px, lungwin256 and covidseg256
 $(TABLES) table12: table%: $(VENV)/installed
-	$(RUN) -m anomask.tables paper_table=t$* records=results/$(DATA)
+	$(RUN) -m anomask.tables paper_table=t$* records=results/$(DATA) $(if $(ROWS),'rows=[$(ROWS)]')
 
 # Settings are chosen on lesions of half of the patients, put into normals that no detector was trained on.
 TRANSPLANTS := data/transplants_development
@@ -60,7 +60,7 @@ study11-%: $(VENV)/installed
 limits: $(VENV)/installed ## where the paper corrupts, and what bounds the default: after make study
 	$(RUN) -m anomask.transplant half=development output=$(TRANSPLANTS)
 	$(RUN) benchmarks/places.py --codebook lungwin256_codebook_seed0 --folder $(TRANSPLANTS)
-	$(RUN) benchmarks/limits.py --run lungwin256_t11_3_steps_500_seed0 --folder $(foreach h,$(HOSTS),$(TRANSPLANTS)_$h)
+	$(RUN) benchmarks/limits.py --run lungwin256_t11_4_steps_1000_seed0 --folder $(foreach h,$(HOSTS),$(TRANSPLANTS)_$h)
 
 reproduce: $(VENV)/installed ## train and evaluate what a table lacks: make reproduce TABLE=1 DATA=lungwin256 SEEDS=3 ROWS=anomask,vae
 	$(RUN) -m anomask.reproduce paper_table=t$(TABLE) dataset=$(DATA) seeds=$(SEEDS) "launch='$(LAUNCH)'" \

@@ -1,12 +1,11 @@
 """What bounds detection: slice AUROC by lesion size and by rule of the slice score, and how large lesions are.
 
-    python benchmarks/limits.py --run lungwin256_t11_3_steps_500_seed0 --folder data/transplants_development_lungwin256
+    python benchmarks/limits.py --run lungwin256_t11_4_steps_1000_seed0 --folder data/transplants_development_lungwin256
 
 Transplants against their untouched hosts, each contrast a lesion of its own. Prints Markdown tables.
 """
 
 import argparse
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,11 +21,12 @@ from anomask.evaluate import detections
 from anomask.metrics.image import auroc
 from anomask.runs import find_run
 from anomask.scoring.image_score import top_share
+from anomask.stages.detector import DetectorStage
 
 SIZES = {"under 50 px": (1, 50), "50 to 149 px": (50, 150), "150 px and more": (150, np.inf)}
 SHARES = (0.002, 0.01, 0.03, 0.1)
 POWERS = (1, 3, 10)
-SETS = ("covidseg256", "sarscov2ct224", "lungwin256")  # of $ANOMASK_DATA: their masks are read, nothing is scored
+SETS = ("covidseg256", "sarscov2ct224", "lungwin256")  # beside the training's: their masks are read, nothing is scored
 
 
 def rules() -> dict[str, Callable[[Tensor], Tensor]]:
@@ -49,9 +49,8 @@ def by_size(area: np.ndarray, scores: np.ndarray) -> dict[str, str]:
     return found
 
 
-def score_transplants(run: str, folder: Path) -> dict[str, dict[str, str]]:
+def score_transplants(stage: DetectorStage, folder: Path) -> dict[str, dict[str, str]]:
     """Return, for every rule, the AUROC by lesion size."""
-    stage = open_stage(find_run(run, "runs", "detector"), "best")
     data = build_data(stage.settings, folder=str(folder), progress=False, augment=None)
     data.setup("test")
     areas, scores = [], {name: [] for name in rules()}
@@ -75,20 +74,21 @@ def lesion_areas(data: SliceDataModule) -> np.ndarray:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", default="lungwin256_t11_3_steps_500_seed0", help="a detector run")
+    parser.add_argument("--run", default="lungwin256_t11_4_steps_1000_seed0", help="a detector run")
     parser.add_argument("--folder", type=Path, nargs="+", required=True, help="folders of transplants")
     given = parser.parse_args()
+    stage = open_stage(find_run(given.run, "runs", "detector"), "best")
     for folder in given.folder:
-        found = score_transplants(given.run, folder)
+        found = score_transplants(stage, folder)
         columns = list(next(iter(found.values())))
         print(f"\n| slice AUROC, {folder.name} | {' | '.join(columns)} |\n|---{'|---' * len(columns)}|")
         for name, row in found.items():
             print(f"| {name} | {' | '.join(row.values())} |")
-    settings = open_stage(find_run(given.run, "runs", "detector"), "best").settings
-    build = partial(build_data, settings, progress=False, augment=None, on_mixed_size="pad")
-    print(f"\n| lesions of, at {settings['data']['size']} px | number | under 15 px | under 50 px |\n|---|---|---|---|")
+    build = partial(build_data, stage.settings, progress=False, augment=None, on_mixed_size="pad")
+    size = stage.settings["data"]["size"]
+    print(f"\n| lesions of, at {size} px | number | under 15 px | under 50 px |\n|---|---|---|---|")
     for name in SETS:
-        data = build(folder=str(Path(os.environ["ANOMASK_DATA"]) / name))
+        data = build(folder=str(Path(stage.settings["data"]["folder"]).with_name(name)))
         data.setup("test")
         area = lesion_areas(data)
         print(f"| {name} | {len(area)} | {(area < 15).mean():.2f} | {(area < 50).mean():.2f} |")

@@ -14,11 +14,12 @@ from omegaconf import DictConfig
 
 from anomask.config import CONF_FOLDER, plain, register, settings_key
 from anomask.entry import user_errors
-from anomask.errors import ConfigError, RunError
+from anomask.errors import RunError
 from anomask.files import whole_file, write_text
 from anomask.jobs import find_finished
 from anomask.runs import Run
 from anomask.schemas import ReproduceConfig
+from anomask.tables import chosen_rows
 
 log = logging.getLogger(__name__)
 register()
@@ -74,11 +75,8 @@ def chosen(config: ReproduceConfig, jobs: Sequence[Job]) -> list[Job]:
     Raises:
         ConfigError: a row that the table does not have.
     """
-    known = config.paper_table.rows
-    for key in config.rows or ():
-        if key not in known:
-            raise ConfigError(f"rows names {key}, table {config.paper_table.number} has: {', '.join(known)}.")
-    return [job for job in jobs if job.record.parent.parent.name in (config.rows or known)]
+    keys = chosen_rows(config.paper_table, config.rows)
+    return [job for job in jobs if job.record.parent.parent.name in keys]
 
 
 def with_sources(missing: Sequence[Job], jobs: Sequence[Job]) -> list[Job]:

@@ -110,6 +110,7 @@ class TablesConfig:
 
     paper_table: TableConfig = field(default_factory=TableConfig)
     records: str = MISSING
+    rows: list[str] | None = None
     methods: dict[str, RowConfig] = MISSING
     output: str = MISSING
     bootstrap: int = MISSING

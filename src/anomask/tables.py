@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
@@ -30,13 +31,14 @@ def build(config: TablesConfig) -> Path:
         the Markdown file
 
     Raises:
-        ConfigError: an unknown column or reference row.
+        ConfigError: an unknown column, row or reference row.
         RunError: records that are missing or damaged.
     """
     wanted, folder = config.paper_table, Path(config.records)
-    if wanted.against not in wanted.rows:
-        raise ConfigError(f"the reference against={wanted.against} is no row; use one of {', '.join(wanted.rows)}.")
-    rows = read_rows(folder, {key: row.title for key, row in wanted.rows.items()}, remedy(wanted, folder.name))
+    titles = {key: wanted.rows[key].title for key in chosen_rows(wanted, config.rows)}
+    if wanted.against not in titles:
+        raise ConfigError(f"the reference against={wanted.against} is no row; use one of {', '.join(titles)}.")
+    rows = read_rows(folder, titles, remedy(wanted, folder.name))
     columns = choose(wanted.columns, next(iter(rows[0].records.values())))
     against = next(row for row in rows if row.key == wanted.against)
     figures = cells(rows, list(columns.values()), Resampling(against, config.bootstrap, config.seed))
@@ -49,6 +51,18 @@ def build(config: TablesConfig) -> Path:
     sys.stdout.write(text)
     log.info("%s (also .tex and .csv)", file)
     return file
+
+
+def chosen_rows(table: TableConfig, wanted: Sequence[str] | None) -> list[str]:
+    """Return the keys of those rows that are asked for, in the table's order; None asks for all.
+
+    Raises:
+        ConfigError: a row that the table does not have.
+    """
+    for key in wanted or ():
+        if key not in table.rows:
+            raise ConfigError(f"rows names {key}, table {table.number} has: {', '.join(table.rows)}.")
+    return [key for key in table.rows if wanted is None or key in wanted]
 
 
 def remedy(table: TableConfig, evaluated: str) -> str:

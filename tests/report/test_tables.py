@@ -223,10 +223,20 @@ def test_the_reference_has_no_difference_from_itself(tmp_path):
 def test_missing_records_stop_with_the_command_that_makes_them(tmp_path):
     save(tmp_path / "toy", "two", record(0.9))
     with pytest.raises(
-        RunError, match="no records of one in .*toy. Make them first: make .*TABLE=1 DATA=<trained on> FOLDER=<.../toy>"
+        RunError,
+        match=r"no records of one in .*toy\. Make them first: make .*TABLE=1 DATA=<trained on> FOLDER=<\.\.\./toy>",
     ):
         build(settings(tmp_path))
     assert not list(tmp_path.rglob("table*"))
+
+
+def test_a_table_of_some_rows_needs_no_records_of_the_others(tmp_path):
+    save(tmp_path / "toy", "one", record(0.9))
+    assert len(build(settings(tmp_path, "rows=[one]")).with_suffix(".csv").read_text().splitlines()) == 2
+    with pytest.raises(ConfigError, match=r"rows names unet, table 1 has: one, two\."):
+        build(settings(tmp_path, "rows=[one,unet]"))
+    with pytest.raises(ConfigError, match="the reference against=one is no row; use one of two"):
+        build(settings(tmp_path, "rows=[two]"))
 
 
 def test_damaged_and_old_records_are_errors(tmp_path):
