@@ -5,10 +5,11 @@ import shutil
 
 import pytest
 import torch
+from filelock import FileLock
 
 from anomask.build import build_data, build_stage, open_stage
 from anomask.errors import CodebookError, ConfigError, DataError, RunError
-from anomask.runs import find_run
+from anomask.runs import Run, find_run
 from anomask.stages.features import FeatureCache
 from tests.conftest import evaluated, fit, run_of
 
@@ -128,6 +129,16 @@ def test_two_trainings_never_share_a_folder(tiny, codebook, monkeypatch):
         fit(settings)
     assert not run_of(settings).settings_file.exists()
     assert fit(settings).finished  # let go, it is free again
+
+
+def test_a_file_system_without_locks_is_trained_on_with_a_warning(tmp_path, monkeypatch, caplog):
+    class NoLocks(FileLock):
+        def acquire(self, *args, **kwargs):
+            raise NotImplementedError
+
+    monkeypatch.setattr("anomask.runs.FileLock", NoLocks)
+    with Run(tmp_path).claimed():
+        assert "nothing keeps a second process out" in caplog.text
 
 
 def test_cached_features_give_the_loss_of_recomputed_ones(tiny, codebook):
