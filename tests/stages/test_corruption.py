@@ -113,6 +113,18 @@ def test_test_time_options_run_and_differ(tiny):
     assert torch.equal(other["scoring.repair_rounds=2"].probability, plain.detect(batch).probability)
 
 
+def test_the_map_is_the_mean_of_both_looks_and_training_takes_one(tiny):
+    stage, batch = stage_of(tiny)
+    alone = stage._detect(batch.image, batch.lung_mask)
+    found, windows = stage.detect(batch), stage.scorer.windows
+    maps = [stage._detect(view, batch.lung_mask).anomaly_map for view in windows.cut(batch.image)]
+    torch.testing.assert_close(found.anomaly_map, (alone.anomaly_map + windows.join(maps)) / 2)
+    assert torch.equal(found.score, stage.scorer.score(found.anomaly_map, batch.lung_mask))
+    assert torch.equal(found.refined, alone.refined) and not torch.equal(found.score, alone.score)
+    stage.scorer.windows = None
+    assert torch.equal(stage.detect(batch).anomaly_map, alone.anomaly_map)
+
+
 def test_mirroring_gives_mirrored_probabilities_for_mirrored_slices(tiny):
     stage, batch = stage_of(tiny, "scoring.mirror=true")
     flipped = batch._replace(image=batch.image.flip(3))

@@ -77,7 +77,8 @@ class DetectorStage(pl.LightningModule):
 
     def validation_step(self, batch: SliceBatch, batch_idx: int) -> None:
         """Score validation normals as they are, and the same slices with synthetic anomalies that never change."""
-        detection = self.detect(batch)
+        # `best` is chosen by the whole slice alone: windows would take several times as long and change no weights.
+        detection = self._detect(batch.image, batch.lung_mask) if self.trainer.state.fn == "fit" else self.detect(batch)
         self.normal_scores.append(detection.score)
         counted = self.scorer.counted(batch.lung_mask)
         self.normal_pixels.update(detection.anomaly_map, torch.zeros_like(batch.mask), counted)
@@ -105,9 +106,18 @@ class DetectorStage(pl.LightningModule):
     @torch.no_grad()
     def detect(self, batch: SliceBatch) -> Detection:
         """Detect anomalies in slices (docs/method.md section 6); labels in the batch are not looked at."""
-        quantised, restoration, probability, refined = self._look(batch.image)
+        found, windows = self._detect(batch.image, batch.lung_mask), self.scorer.windows
+        if windows is None:
+            return found
+        closer = windows.join([self._detect(view, batch.lung_mask).anomaly_map for view in windows.cut(batch.image)])
+        anomaly_map = (found.anomaly_map + closer) / 2
+        return found._replace(anomaly_map=anomaly_map, score=self.scorer.score(anomaly_map, batch.lung_mask))
+
+    def _detect(self, image: Tensor, lung_mask: Tensor) -> Detection:
+        # What one look at the slices, and at their mirror images, finds.
+        quantised, restoration, probability, refined = self._look(image)
         if self.scorer.mirror:
-            *_, mirrored, mirrored_refined = self._look(batch.image.flip(3))
+            *_, mirrored, mirrored_refined = self._look(image.flip(3))
             probability = (probability + mirrored.flip(2)) / 2
             refined = None if refined is None else (refined + mirrored_refined.flip(2)) / 2
         if self.scorer.repair_rounds:
@@ -115,8 +125,8 @@ class DetectorStage(pl.LightningModule):
             repaired = repair_tokens(to_grid(quantised), flagged, self.scorer.repair_rounds)
             restoration = self.detector.restore(self.detector.vqvae.quantiser(to_tokens(repaired)).tokens)
         certainty = probability if refined is None else refined
-        anomaly_map = self.scorer.anomaly_map(batch.image, restoration, certainty)
-        score = self.scorer.score(anomaly_map, batch.lung_mask)
+        anomaly_map = self.scorer.anomaly_map(image, restoration, certainty)
+        score = self.scorer.score(anomaly_map, lung_mask)
         return Detection(anomaly_map, score, probability, restoration, refined)
 
     def factors(self, image: Tensor, detection: Detection) -> dict[str, Tensor]:
