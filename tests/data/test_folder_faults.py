@@ -165,24 +165,6 @@ def test_the_packaged_augmentation_keeps_ranges_and_kinds(folder):
     assert torch.equal(data.validation_set[0].image, data.validation_set[0].image)
 
 
-def test_the_packaged_augmentation_moves_and_scales_along_both_axes():
-    """MONAI takes one number for the first axis alone."""
-    from hydra.utils import instantiate
-    from monai.transforms import Compose
-
-    from tests.conftest import settings_of
-
-    settings = settings_of("augment=ct")["data"]["augment"]
-    augment = Compose([instantiate(one, _convert_="all") for one in settings]).set_random_state(0)
-    mask = torch.zeros(1, 64, 64, dtype=torch.bool)
-    mask[:, 24:40, 24:40] = True
-    drawn = [augment({"image": mask.float(), "mask": mask, "lung_mask": mask})["lung_mask"][0] for _ in range(60)]
-    places = [torch.as_tensor(one).nonzero().float() for one in drawn]
-    middle = torch.stack([place.mean(0) for place in places]).std(0)
-    extent = torch.stack([place.std(0) for place in places]).std(0)
-    assert bool((middle > 2.0).all()) and bool((extent > 0.3).all())
-
-
 @pytest.mark.parametrize("name", ["a.jpg", "a.PNG", "a.dcm"])
 def test_an_image_that_is_no_png_is_an_error_and_other_files_are_not(folder, name):
     (folder / "train/normal/notes.txt").write_text("scanned in May")
