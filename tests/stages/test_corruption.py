@@ -5,6 +5,7 @@ from itertools import pairwise
 import torch
 
 from anomask.build import build_stage
+from anomask.scoring.windows import Windows
 from anomask.stages.optimisation import Optimisation
 from anomask.stages.seeding import slice_draws, step_seed
 from anomask.types import SliceBatch
@@ -74,8 +75,13 @@ def test_each_slice_keeps_its_place_and_only_unpainted_ones_ask_for_features(tin
     for row in range(len(batch.image)):
         one = SliceBatch(*(part[row : row + 1] for part in batch))
         alone = stage.corrupter(one, stage.features, slice_draws(one.index, 4))
-        for ours, same in zip(alone, whole, strict=True):
-            torch.testing.assert_close(ours[0], same[row], rtol=1e-4, atol=1e-5)
+        for name in (
+            "mask",
+            "observed",
+            "pixel_mask",
+            "painted",
+        ):  # not what is encoded: a tie of codes may fall otherwise
+            torch.testing.assert_close(getattr(alone, name)[0], getattr(whole, name)[row])
 
 
 def test_validation_anomalies_never_change(tiny):
@@ -116,7 +122,8 @@ def test_test_time_options_run_and_differ(tiny):
 def test_the_map_is_the_mean_of_both_looks_and_training_takes_one(tiny):
     stage, batch = stage_of(tiny)
     alone = stage._detect(batch.image, batch.lung_mask)
-    found, windows = stage.detect(batch), stage.scorer.windows
+    stage.scorer.windows = windows = Windows(1.5, 2)
+    found = stage.detect(batch)
     maps = [stage._detect(view, batch.lung_mask).anomaly_map for view in windows.cut(batch.image)]
     torch.testing.assert_close(found.anomaly_map, (alone.anomaly_map + windows.join(maps)) / 2)
     assert torch.equal(found.score, stage.scorer.score(found.anomaly_map, batch.lung_mask))
