@@ -19,7 +19,7 @@ from anomask.metrics.bootstrap import paired_difference
 from anomask.metrics.curves import defined
 from anomask.metrics.image import weighted_auroc, weighted_average_precision
 from anomask.report.difference import comparison, pixel_differences
-from anomask.report.saved import read_clusters, read_scores, resampled
+from anomask.report.saved import clusters_in, read_clusters, read_scores
 from anomask.runs import Run, find_run
 from anomask.schemas import CompareConfig
 
@@ -77,17 +77,18 @@ def image_differences(folders: tuple[Path, Path], n_resamples: int, seed: int) -
     tables = [{row["path"]: row for row in read_scores(folder)} for folder in folders]
     paths = sorted(tables[0])
     about = [tables[0][path] for path in paths]
+    names, unit = clusters_in(tables, paths)
     rows = []
     for group in ["all", *sorted({row["disease"] for row in about} - {""})]:
         kept = [index for index, row in enumerate(about) if group in ("all", row["disease"]) or not row["disease"]]
         labels = np.array([bool(about[index]["disease"]) for index in kept])
-        patients = [resampled(about[index]) for index in kept]
+        own = [names[index] for index in kept]
         scores = [np.array([float(table[paths[index]]["score"]) for index in kept]) for table in tables]
         for name, metric in IMAGE_FIGURES.items():
             figures = [partial(metric, values, labels) for values in scores]
             values = [defined(figure(np.ones((1, len(kept))))[0]) for figure in figures]
             rng = np.random.default_rng(seed)
-            found, p_value = paired_difference(*figures, patients, n_resamples, rng)
+            found, p_value = paired_difference(*figures, own, n_resamples, rng, unit)
             rows.append({"figure": f"slice {name}", "group": group, "values": values, **found._asdict(), "p": p_value})
     return rows
 

@@ -69,7 +69,7 @@ class ScoringConfig:
     within_lung: bool = MISSING
     repair_rounds: int = MISSING
     mirror: bool = MISSING
-    windows: dict[str, Any] | None = None
+    crops: dict[str, Any] | None = None
     specificity: float = MISSING
     pixel_specificity: float = MISSING
 

@@ -182,6 +182,7 @@ def main(config: DictConfig) -> None:
     with user_errors():
         made = reproduce(config)
         build = f"python -m anomask.tables paper_table=t{config.paper_table.number} records={results_folder(config)}"
+        build += f" 'rows=[{','.join(config.rows)}]'" if config.rows else ""
         log.info("%d records made. Build the table: %s", len(made), build)
 
 

@@ -44,7 +44,8 @@ def build(config: TablesConfig) -> Path:
     figures = cells(rows, list(columns.values()), Resampling(against, config.bootstrap, config.seed))
     title = f"Table {wanted.number}. {wanted.title}: {folder.name}"
     filled = without_empty(Filled(title, columns, rows, figures, footnote(rows, against)))
-    text, file = markdown(filled), Path(config.output) / f"table{wanted.number}.md"
+    # A table of some rows leaves the whole one alone.
+    text, file = markdown(filled), Path(config.output) / f"table{wanted.number}{'_some' if config.rows else ''}.md"
     write_text(file.with_suffix(".tex"), latex(filled))
     write_text(file.with_suffix(".csv"), as_csv(filled))
     write_text(file, text)
@@ -62,7 +63,7 @@ def chosen_rows(table: TableConfig, wanted: Sequence[str] | None) -> list[str]:
     for key in wanted or ():
         if key not in table.rows:
             raise ConfigError(f"rows names {key}, table {table.number} has: {', '.join(table.rows)}.")
-    return [key for key in table.rows if wanted is None or key in wanted]
+    return [key for key in table.rows if not wanted or key in wanted]
 
 
 def remedy(table: TableConfig, evaluated: str) -> str:

@@ -151,6 +151,15 @@ def test_the_same_recipe_is_kept_and_another_is_an_error(sets, tmp_path):
     assert all(same)
 
 
+def test_a_folder_that_knows_no_donors_is_an_error(sets, tmp_path):
+    folder = tmp_path / "old"
+    write_transplants(recipe(sets), folder, progress=False)
+    manifest = folder / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace("lesion_donor", "source_2", 1))
+    with pytest.raises(DataError, match="earlier version.* Remove the folder and start again"):
+        write_transplants(recipe(sets), folder, progress=False)
+
+
 def test_what_cannot_be_made_is_an_error_and_leaves_nothing(sets, tmp_path):
     with pytest.raises(DataError, match="half is 'train'; use development or test"):
         write_transplants(recipe(sets, "train"), tmp_path / "t", progress=False)

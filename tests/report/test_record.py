@@ -37,7 +37,11 @@ def donated(donors):
 def test_intervals_of_transplants_resample_the_lesions_donors():
     found = donated([f"donor{number}" for number in range(10)])
     interval = image_rows(found, 200, 0)[0]["intervals"]["auroc"]
-    assert interval["n_clusters"] == 10 and interval["low"] < image_rows(found, 0, 0)[0]["auroc"] < interval["high"]
+    assert (interval["n_clusters"], interval["unit"]) == (10, "lesion donor")
+    assert interval["low"] < image_rows(found, 0, 0)[0]["auroc"] < interval["high"]
     assert build_record(found, {}, 20, 0)["bootstrap"]["unit"] == "lesion donor"
+    unknown = donated([*(f"donor{number}" for number in range(9)), ""])
+    unknown = unknown._replace(slices=[s._replace(patient="") for s in unknown.slices])
+    assert build_record(unknown, {}, 20, 0)["bootstrap"]["unit"] == "slice"
     hosts_alone = image_rows(donated([""] * 10), 200, 0)[0]
     assert hosts_alone["intervals"]["auroc"]["low"] is None and hosts_alone["n_patients"] == 1

@@ -168,6 +168,33 @@ def test_the_paired_difference_is_that_of_the_seeds_means(tmp_path):
     assert (same.mean, same.low, same.high, same.p) == (0.0, 0.0, 0.0, 1.0)
 
 
+def test_donors_of_lesions_are_resampled_where_any_evaluation_knows_them(tmp_path):
+    """Hosts of one patient allow no interval; an earlier evaluation, which knew no donors, is paired all the same."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["", "faint"], 20)
+    for name, strength in (("old", 0.0), ("new", 3.0)):
+        (tmp_path / name).mkdir()
+        values = rng.standard_normal(40) + strength * (labels == "faint")
+        lines = [
+            f"{row},host,{f'd{row % 10},' if name == 'new' else ''}{label},{value}"
+            for row, (label, value) in enumerate(zip(labels, values, strict=True))
+        ]
+        header = "path,patient,lesion_donor,disease,score" if name == "new" else "path,patient,disease,score"
+        (tmp_path / name / "scores.csv").write_text("\n".join([header, *lines]))
+    old, new = [tmp_path / "old"], [tmp_path / "new"]
+    first, second = auroc_difference(old, new, 200, 0), auroc_difference(new, old, 200, 0)
+    assert first.high < 0 < second.low and first.p == second.p < 0.02
+    assert auroc_difference(old, old, 200, 0).low is None
+
+
+def test_pixels_of_patients_and_of_donors_are_compared_without_an_interval(tmp_path):
+    rng = np.random.default_rng(0)
+    write_clusters(tmp_path / "old", rng, 5)
+    write_clusters(tmp_path / "new", rng, 5, names="ijklmnop", unit="lesion donor")
+    found = pixel_difference([tmp_path / "old"], [tmp_path / "new"], "slice", "ap", 100, 0)
+    assert abs(found.mean) < 0.2 and found.low is None and found.p is None
+
+
 def test_other_slices_cannot_be_paired(tmp_path):
     save(tmp_path, "one", record(0.6))
     save(tmp_path, "two", record(0.6), values=(0.1, 0.2, 0.3, 0.4))
@@ -175,8 +202,8 @@ def test_other_slices_cannot_be_paired(tmp_path):
         auroc_difference([tmp_path / "one/seed0"], [tmp_path / "two/seed0"], 10, 0)
 
 
-def write_clusters(folder, rng, shift, names="abcdefgh"):
-    clusters = PixelClusters("patient")
+def write_clusters(folder, rng, shift, names="abcdefgh", unit="patient"):
+    clusters = PixelClusters(unit)
     for name in names:
         held = np.zeros((4, N_COARSE))
         bins = rng.integers(0, 40, 50)
@@ -232,7 +259,8 @@ def test_missing_records_stop_with_the_command_that_makes_them(tmp_path):
 
 def test_a_table_of_some_rows_needs_no_records_of_the_others(tmp_path):
     save(tmp_path / "toy", "one", record(0.9))
-    assert len(build(settings(tmp_path, "rows=[one]")).with_suffix(".csv").read_text().splitlines()) == 2
+    made = build(settings(tmp_path, "rows=[one]"))
+    assert made.name == "table1_some.md" and len(made.with_suffix(".csv").read_text().splitlines()) == 2
     with pytest.raises(ConfigError, match=r"rows names unet, table 1 has: one, two\."):
         build(settings(tmp_path, "rows=[one,unet]"))
     with pytest.raises(ConfigError, match="the reference against=one is no row; use one of two"):

@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 
 from anomask.build import build_stage
-from anomask.scoring.windows import Windows
+from anomask.scoring.crops import Crops
 from anomask.stages.optimisation import Optimisation
 from anomask.stages.seeding import slice_draws, step_seed
 from anomask.types import SliceBatch
@@ -119,17 +119,16 @@ def test_test_time_options_run_and_differ(tiny):
     assert torch.equal(other["scoring.repair_rounds=2"].probability, plain.detect(batch).probability)
 
 
-def test_the_map_is_the_mean_of_both_looks_and_training_takes_one(tiny):
-    stage, batch = stage_of(tiny)
-    alone = stage._detect(batch.image, batch.lung_mask)
-    stage.scorer.windows = windows = Windows(1.5, 2)
+def test_the_map_is_the_mean_of_whole_slice_and_crops(tiny):
+    stage, batch = stage_of(tiny, "scoring.within_lung=true")
+    alone = stage.detect(batch)
+    stage.scorer.crops = crops = Crops(1.5, 2)
     found = stage.detect(batch)
-    maps = [stage._detect(view, batch.lung_mask).anomaly_map for view in windows.cut(batch.image)]
-    torch.testing.assert_close(found.anomaly_map, (alone.anomaly_map + windows.join(maps)) / 2)
+    stage.scorer.crops = None
+    joined = crops.join([stage.detect(batch._replace(image=crop)).anomaly_map for crop in crops.cut(batch.image)])
+    torch.testing.assert_close(found.anomaly_map, (alone.anomaly_map + joined) / 2)
     assert torch.equal(found.score, stage.scorer.score(found.anomaly_map, batch.lung_mask))
     assert torch.equal(found.refined, alone.refined) and not torch.equal(found.score, alone.score)
-    stage.scorer.windows = None
-    assert torch.equal(stage.detect(batch).anomaly_map, alone.anomaly_map)
 
 
 def test_mirroring_gives_mirrored_probabilities_for_mirrored_slices(tiny):

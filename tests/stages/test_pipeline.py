@@ -122,6 +122,17 @@ def callbacks(settings):
     return [instantiate(callback) for callback in settings["callbacks"].values()]
 
 
+def test_crops_change_the_threshold_and_no_weights(tiny, codebook):
+    runs = []
+    for index, crops in enumerate((None, {"_target_": "anomask.scoring.crops.Crops", "zoom": 1.5, "per_side": 2})):
+        settings = tiny("stage=detector", f"codebook_run={codebook.folder}", name=f"crops{index}")
+        settings["scoring"]["crops"] = crops
+        runs.append(fit(settings))
+    assert same(*(weights(run, "best") for run in runs))
+    assert runs[0].read_validation() == runs[1].read_validation()
+    assert runs[0].read_threshold()["threshold"] != runs[1].read_threshold()["threshold"]
+
+
 def test_two_trainings_never_share_a_folder(tiny, codebook, monkeypatch):
     monkeypatch.setattr("anomask.runs.LOCK_WAIT", 0.0)
     settings = tiny("stage=detector", f"codebook_run={codebook.folder}", name="shared")

@@ -29,8 +29,8 @@ class SliceRecord:
     lesion_donor: str = ""  # transplants: whose lesion this slice, or a copy of it, was given
 
     @property
-    def resampled(self) -> str:
-        """What intervals resample: the lesion's donor, where there is one, or the patient; '' where unknown."""
+    def cluster(self) -> str:
+        """What intervals resample as a whole: the lesion's donor, or the patient; '' where unknown."""
         return self.lesion_donor or self.patient
 
 

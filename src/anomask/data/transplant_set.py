@@ -98,6 +98,7 @@ def write_transplants(recipe: Recipe, folder: Path, progress: bool) -> int:
     about = json.loads(json.dumps(recipe._asdict(), default=str))
     marker = folder / "transplants.json"
     if marker.is_file() and (found := json.loads(marker.read_text(encoding="utf-8")))["recipe"] == about:
+        _require_donors(folder)
         return found["n_abnormal"]
     if folder.exists():
         raise DataError(
@@ -122,6 +123,16 @@ def write_transplants(recipe: Recipe, folder: Path, progress: bool) -> int:
     write_json(part / "transplants.json", {"recipe": about, "n_abnormal": count, "n_lesions": len(lesions)})
     part.rename(folder)
     return count
+
+
+def _require_donors(folder: Path) -> None:
+    with (folder / "manifest.csv").open(encoding="utf-8", newline="") as stream:
+        if "lesion_donor" in next(csv.reader(stream), ()):
+            return
+    raise DataError(
+        f"{folder} is of an earlier version, whose manifest.csv does not say whose lesion a slice was given (column "
+        "lesion_donor). Remove the folder and start again: the same slices are made."
+    )
 
 
 def _write_csv(file: Path, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -1,6 +1,6 @@
 """Confidence intervals by resampling whole patients: slices of one patient are not independent."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,15 +14,20 @@ class Interval(NamedTuple):
 
     low: float | None
     high: float | None
-    unit: str  # 'patient' or 'slice': what was resampled
+    unit: str  # 'patient', 'lesion donor' or 'slice': what was resampled
     n_clusters: int
 
 
-def clusters_of(patients: Sequence[str]) -> tuple[np.ndarray, str]:
-    """Return a cluster number for each slice, and the unit: patients if all are known, else single slices."""
-    if len(patients) and all(patients):
-        return np.unique(np.asarray(patients), return_inverse=True)[1], "patient"
-    return np.arange(len(patients)), "slice"
+def cluster_unit(donors: Iterable[str]) -> str:
+    """Return what the clusters of slices are: of transplants those who lent the lesions, else patients."""
+    return "lesion donor" if any(donors) else "patient"
+
+
+def clusters_of(names: Sequence[str], unit: str = "patient") -> tuple[np.ndarray, str]:
+    """Return a cluster number for each slice, and the unit: `unit` if all names are known, else single slices."""
+    if len(names) and all(names):
+        return np.unique(np.asarray(names), return_inverse=True)[1], unit
+    return np.arange(len(names)), "slice"
 
 
 def resampled_weights(clusters: np.ndarray, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
@@ -36,17 +41,22 @@ def cluster_weights(n_clusters: int, n_resamples: int, rng: np.random.Generator)
 
 
 def interval(
-    metric: Callable[[np.ndarray], np.ndarray], patients: Sequence[str], n_resamples: int, rng: np.random.Generator
+    metric: Callable[[np.ndarray], np.ndarray],
+    names: Sequence[str],
+    n_resamples: int,
+    rng: np.random.Generator,
+    unit: str = "patient",
 ) -> Interval:
     """Return the percentile interval of a metric.
 
     Args:
         metric: weights [r, n] -> values [r], NaN where undefined.
-        patients: [n] patient of each slice, '' where unknown.
+        names: [n] the cluster of each slice, '' where unknown.
         n_resamples: r.
         rng: source of the resamples.
+        unit: what a cluster is, see `cluster_unit`.
     """
-    clusters, unit = clusters_of(patients)
+    clusters, unit = clusters_of(names, unit)
     n_clusters = len(set(clusters.tolist()))
     if n_clusters < LEAST_CLUSTERS or n_resamples == 0:
         return Interval(None, None, unit, n_clusters)
@@ -74,9 +84,10 @@ def paired_p_value(differences: np.ndarray) -> float | None:
 def paired_difference(
     first: Callable[[np.ndarray], np.ndarray],
     second: Callable[[np.ndarray], np.ndarray],
-    patients: Sequence[str],
+    names: Sequence[str],
     n_resamples: int,
     rng: np.random.Generator,
+    unit: str = "patient",
 ) -> tuple[Interval, float | None]:
     """Return the interval of first - second on the same resamples, and a two-sided p-value.
 
@@ -89,5 +100,5 @@ def paired_difference(
         values.append(first(weights) - second(weights))
         return values[-1]
 
-    found = interval(difference, patients, n_resamples, rng)
+    found = interval(difference, names, n_resamples, rng, unit)
     return found, None if found.low is None else paired_p_value(values[0])

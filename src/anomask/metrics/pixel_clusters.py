@@ -22,7 +22,7 @@ class PixelClusters:
     """Coarse histograms by cluster (a patient, or a slice where patients are unknown).
 
     Args:
-        unit: 'patient' or 'slice', what a cluster is.
+        unit: 'patient', 'lesion donor' or 'slice', what a cluster is.
     """
 
     def __init__(self, unit: str) -> None:

@@ -22,7 +22,7 @@ class PixelTally:
 
     Args:
         threshold: the pixel threshold from validation normals, or None.
-        unit: 'patient' or 'slice', what the intervals resample.
+        unit: 'patient', 'lesion donor' or 'slice', what the intervals resample.
     """
 
     def __init__(self, threshold: float | None, unit: str) -> None:
@@ -33,7 +33,7 @@ class PixelTally:
         self.slices: dict[str, dict[str, Any]] = {}
 
     def update(
-        self, batch: SliceBatch, maps: dict[str, Tensor], names: list[str], resampled: list[str], diseases: list[str]
+        self, batch: SliceBatch, maps: dict[str, Tensor], names: list[str], clusters: list[str], diseases: list[str]
     ) -> None:
         """Add a batch.
 
@@ -41,14 +41,14 @@ class PixelTally:
             batch: slices with their masks.
             maps: name -> [B, 1, S, S] >= 0.
             names: [B]
-            resampled: [B] what intervals resample, '' where unknown.
+            clusters: [B] what intervals resample as a whole, '' where unknown.
             diseases: [B], '' for normal slices, which are left out.
         """
         for row, disease in enumerate(diseases):
             if not disease or not bool(batch.has_mask[row]):
                 continue
             own = {name: values[row][None] for name, values in maps.items()}
-            mask, cluster = batch.mask[row][None], resampled[row] if self.unit == "patient" else names[row]
+            mask, cluster = batch.mask[row][None], clusters[row] if self.unit != "slice" else names[row]
             self._update("slice", own, mask, None, disease, names[row], cluster)
             if bool(batch.has_lung_mask[row]):
                 self._update("lung", own, mask, batch.lung_mask[row][None], disease, names[row], cluster)

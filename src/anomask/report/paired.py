@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from anomask.metrics.bootstrap import (
     percentile_interval,
 )
 from anomask.metrics.image import weighted_auroc
-from anomask.report.saved import read_clusters, read_scores, resampled
+from anomask.report.saved import clusters_in, read_clusters, read_scores
 
 Weighted = Callable[[np.ndarray], np.ndarray]
 
@@ -48,8 +49,7 @@ def auroc_difference(folders: Sequence[Path], others: Sequence[Path], n_resample
             raise RunError(f"{folder} and {folders[0]} hold scores of different slices. Evaluate both again.")
     paths = sorted(first)
     labels = np.array([bool(first[path]["disease"]) for path in paths])
-    reference = tables[1][0]  # the newest, as a rule: of the rows that may know no donors of lesions yet
-    patients = [resampled(reference[path]) for path in paths]
+    names, unit = clusters_in([*tables[0], *tables[1]], paths)
     sides = [
         _mean_of(
             [
@@ -60,7 +60,7 @@ def auroc_difference(folders: Sequence[Path], others: Sequence[Path], n_resample
         for side in tables
     ]
     whole = [float(side(np.ones((1, len(paths))))[0]) for side in sides]
-    found, p = paired_difference(*sides, patients, n_resamples, np.random.default_rng(seed))
+    found, p = paired_difference(*sides, names, n_resamples, np.random.default_rng(seed), unit)
     return Difference(whole[0] - whole[1], found.low, found.high, p)
 
 
@@ -82,18 +82,20 @@ def pixel_difference(
     every = [clusters for side in sides for clusters in side]
     if None in every:
         return None
-    if any(clusters.held.keys() != every[0].held.keys() for clusters in every):
+    units = {clusters.unit for clusters in every}
+    if len(units) == 1 and any(clusters.held.keys() != every[0].held.keys() for clusters in every):
         raise RunError(
             f"{folders[0]} and {others[0]} hold pixels of different patients or slices. Evaluate both again."
         )
-    n, unit = len(every[0].held), every[0].unit
-    means = [_mean_of([lambda w, c=clusters: c.figures(w)[figure] for clusters in side]) for side in sides]
-    whole = [float(mean(np.ones((1, n)))[0]) for mean in means]
-    if n < LEAST_CLUSTERS or not n_resamples:
+    whole = [fmean([c.figures(np.ones((1, len(c.held))))[figure][0] for c in side]) for side in sides]
+    n = min(len(clusters.held) for clusters in every)
+    # Clusters of two kinds (an evaluation from before donors of lesions were known) cannot be resampled alike.
+    if n < LEAST_CLUSTERS or not n_resamples or len(units) > 1:
         return Difference(whole[0] - whole[1], None, None, None)
     weights = cluster_weights(n, n_resamples, np.random.default_rng(seed))
+    means = [_mean_of([lambda w, c=clusters: c.figures(w)[figure] for clusters in side]) for side in sides]
     differences = means[0](weights) - means[1](weights)
-    found = percentile_interval(differences, unit, n)
+    found = percentile_interval(differences, units.pop(), n)
     return Difference(whole[0] - whole[1], found.low, found.high, paired_p_value(differences))
 
 

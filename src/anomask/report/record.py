@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from anomask.metrics.bootstrap import clusters_of, interval
+from anomask.metrics.bootstrap import cluster_unit, clusters_of, interval
 from anomask.metrics.image import (
     WithinPatient,
     auroc,
@@ -34,8 +34,8 @@ class ScoredSlice(NamedTuple):
     lesion_donor: str = ""  # of a transplant and its host
 
     @property
-    def resampled(self) -> str:
-        """What intervals resample, see `anomask.data.records.SliceRecord`."""
+    def cluster(self) -> str:
+        """What intervals resample as a whole, see `anomask.data.records.SliceRecord`."""
         return self.lesion_donor or self.patient
 
 
@@ -75,9 +75,7 @@ def _image_row(
     }
     within = WithinPatient(scores, labels, patients)
     row["within_patient_auroc"], row["within_patient_n"] = within.auroc(), len(within.patients)
-    row["intervals"] = _intervals(
-        scores, labels, [s.resampled for s in slices], evaluation.threshold["threshold"], within, n_resamples, seed
-    )
+    row["intervals"] = _intervals(scores, labels, slices, evaluation.threshold["threshold"], within, n_resamples, seed)
     trivial = _trivial_scores(slices, evaluation.normal_features)
     row["floors"] = {name: auroc(values, labels) for name, values in trivial.items()}
     row["floor"] = _highest(row["floors"])
@@ -92,12 +90,13 @@ def _image_row(
 def _intervals(
     scores: np.ndarray,
     labels: np.ndarray,
-    resampled: list[str],
+    slices: Sequence[ScoredSlice],
     threshold: float,
     within: WithinPatient,
     n_resamples: int,
     seed: int,
 ) -> dict[str, dict[str, Any]]:
+    clusters, unit = [s.cluster for s in slices], cluster_unit(s.lesion_donor for s in slices)
     called = scores > threshold
     metrics = {
         "auroc": partial(weighted_auroc, scores, labels),
@@ -107,7 +106,7 @@ def _intervals(
     }
     found = {
         # One seed for all: every figure is resampled alike.
-        name: interval(metric, resampled, n_resamples, np.random.default_rng(seed))
+        name: interval(metric, clusters, n_resamples, np.random.default_rng(seed), unit)
         for name, metric in metrics.items()
     }
     found["within_patient_auroc"] = interval(within.weighted, within.patients, n_resamples, np.random.default_rng(seed))
@@ -167,9 +166,8 @@ def build_record(evaluation: Evaluation, about: dict[str, Any], n_resamples: int
         seed: of the bootstrap.
     """
     patients = patient_rows(evaluation)
-    unit = clusters_of([s.resampled for s in evaluation.slices])[1]
-    if any(s.lesion_donor for s in evaluation.slices):
-        unit = "lesion donor"
+    slices = evaluation.slices
+    unit = clusters_of([s.cluster for s in slices], cluster_unit(s.lesion_donor for s in slices))[1]
     return {
         "schema": SCHEMA,
         **about,

@@ -2,6 +2,7 @@
 
 import csv
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +34,17 @@ def read_clusters(folder: Path, region: str) -> PixelClusters | None:
         raise RunError(f"{file} is damaged ({type(error).__name__}: {error}). Evaluate the run again.") from error
 
 
-def resampled(row: dict[str, str]) -> str:
-    """Return what intervals resample of a line of scores.csv; earlier evaluations knew no donors of lesions."""
-    return row.get("lesion_donor") or row["patient"]
+def clusters_in(tables: Sequence[dict[str, dict[str, str]]], paths: Sequence[str]) -> tuple[list[str], str]:
+    """Return what intervals resample as a whole, and its unit.
+
+    Args:
+        tables: lines of the scores.csv of several evaluations on the same slices, by path; older ones know no donors of
+            lesions, so those of any are taken.
+        paths: of the slices.
+    """
+    knows = [table for table in tables if any(row.get("lesion_donor") for row in table.values())]
+    rows = [(knows or tables)[0][path] for path in paths]
+    return [row.get("lesion_donor") or row["patient"] for row in rows], "lesion donor" if knows else "patient"
 
 
 def read_scores(folder: Path) -> list[dict[str, str]]:

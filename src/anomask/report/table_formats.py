@@ -64,10 +64,11 @@ def footnote(rows: Sequence[Row], against: Row) -> str:
     records = [record for row in rows for record in row.records.values()]
     first = next(row for row in records[0]["image"] if row["group"] == "all")
     commits = sorted({str(record["commit"]) for record in records})
+    units = " or ".join(dict.fromkeys(record["bootstrap"]["unit"] for record in records))
     devices = sorted({f"{record['cost']['devices']}, {record['cost']['cpu_threads']} threads" for record in records})
     return (
         f"{records[0]['data']}: {first['n_abnormal']} abnormal and {first['n_normal']} normal slices. Brackets: 95 % "
-        f"bootstrap intervals by {records[0]['bootstrap']['unit']}, averaged over seeds; ± is the standard deviation "
+        f"bootstrap intervals by {units}, averaged over seeds; ± is the standard deviation "
         f"over seeds. Less reference: the difference from {_about(against)[0]}, mean over the seeds that both have, "
         "with interval and p of the paired bootstrap. Trivial floor: the best AUROC of trivial features of the slice. "
         "Training includes the codebook where a method stands on one. "

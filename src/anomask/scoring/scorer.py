@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from anomask.scoring.anomaly_map import AnomalyMap
-from anomask.scoring.windows import Windows
+from anomask.scoring.crops import Crops
 
 
 class Scorer:
@@ -17,7 +17,7 @@ class Scorer:
         within_lung: whether the score counts lung pixels alone, where the data has lung masks.
         repair_rounds: rings of flagged tokens that are repaired before restoration; 0 is off (the paper's).
         mirror: whether the classifier also sees the slice mirrored left to right; both answers are averaged.
-        windows: a second, closer look; its map and that of the whole slice are averaged. None: the whole slice alone.
+        crops: whose joined map is averaged with that of the whole slice (multi-crop detection); None: the slice alone.
     """
 
     def __init__(
@@ -27,10 +27,10 @@ class Scorer:
         within_lung: bool,
         repair_rounds: int,
         mirror: bool,
-        windows: Windows | None = None,
+        crops: Crops | None = None,
     ) -> None:
         self.anomaly_map, self.image_score = anomaly_map, image_score
-        self.within_lung, self.repair_rounds, self.mirror, self.windows = within_lung, repair_rounds, mirror, windows
+        self.within_lung, self.repair_rounds, self.mirror, self.crops = within_lung, repair_rounds, mirror, crops
 
     def score(self, anomaly_map: Tensor, lung_mask: Tensor) -> Tensor:
         """Return slice scores [B] of maps [B, 1, S, S], given lung masks [B, 1, S, S] bool."""

@@ -77,15 +77,15 @@ class DetectorStage(pl.LightningModule):
 
     def validation_step(self, batch: SliceBatch, batch_idx: int) -> None:
         """Score validation normals as they are, and the same slices with synthetic anomalies that never change."""
-        # `best` is chosen by the whole slice alone: windows would take several times as long and change no weights.
-        detection = self._detect(batch.image, batch.lung_mask) if self.trainer.state.fn == "fit" else self.detect(batch)
+        detection, whole = self._detect(batch, self.trainer.state.fn != "fit")
         self.normal_scores.append(detection.score)
         counted = self.scorer.counted(batch.lung_mask)
         self.normal_pixels.update(detection.anomaly_map, torch.zeros_like(batch.mask), counted)
         corrupted = self.corrupt(batch)
         restored, classified = self._answer(corrupted)
         anomaly_map = self.scorer.anomaly_map(corrupted.observed, restored, finest(classified))
-        self.synthetic_pixels.update(detection.anomaly_map, torch.zeros_like(corrupted.pixel_mask))
+        # The whole slice alone chooses `best`: crops would take several times as long.
+        self.synthetic_pixels.update(whole, torch.zeros_like(corrupted.pixel_mask))
         self.synthetic_pixels.update(anomaly_map, corrupted.pixel_mask)
         values = self._losses(batch, corrupted, restored, classified, None)
         values = {f"val/{name}": value for name, value in values.items()}
@@ -106,15 +106,19 @@ class DetectorStage(pl.LightningModule):
     @torch.no_grad()
     def detect(self, batch: SliceBatch) -> Detection:
         """Detect anomalies in slices (docs/method.md section 6); labels in the batch are not looked at."""
-        found, windows = self._detect(batch.image, batch.lung_mask), self.scorer.windows
-        if windows is None:
-            return found
-        closer = windows.join([self._detect(view, batch.lung_mask).anomaly_map for view in windows.cut(batch.image)])
-        anomaly_map = (found.anomaly_map + closer) / 2
-        return found._replace(anomaly_map=anomaly_map, score=self.scorer.score(anomaly_map, batch.lung_mask))
+        return self._detect(batch, with_crops=True)[0]
 
-    def _detect(self, image: Tensor, lung_mask: Tensor) -> Detection:
-        # What one look at the slices, and at their mirror images, finds.
+    def _detect(self, batch: SliceBatch, with_crops: bool) -> tuple[Detection, Tensor]:
+        # The detection, and the map [B, 1, S, S] of the whole slice alone.
+        whole, *about = self._seen(batch.image)
+        anomaly_map, crops = whole, self.scorer.crops
+        if crops is not None and with_crops:
+            joined = crops.join([self._seen(crop)[0] for crop in crops.cut(batch.image)])
+            anomaly_map = (whole + joined) / 2
+        return Detection(anomaly_map, self.scorer.score(anomaly_map, batch.lung_mask), *about), whole
+
+    def _seen(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        # Map [B, 1, S, S], token probability, restoration and refined probability of slices and their mirror images.
         quantised, restoration, probability, refined = self._look(image)
         if self.scorer.mirror:
             *_, mirrored, mirrored_refined = self._look(image.flip(3))
@@ -125,9 +129,7 @@ class DetectorStage(pl.LightningModule):
             repaired = repair_tokens(to_grid(quantised), flagged, self.scorer.repair_rounds)
             restoration = self.detector.restore(self.detector.vqvae.quantiser(to_tokens(repaired)).tokens)
         certainty = probability if refined is None else refined
-        anomaly_map = self.scorer.anomaly_map(image, restoration, certainty)
-        score = self.scorer.score(anomaly_map, lung_mask)
-        return Detection(anomaly_map, score, probability, restoration, refined)
+        return self.scorer.anomaly_map(image, restoration, certainty), probability, restoration, refined
 
     def factors(self, image: Tensor, detection: Detection) -> dict[str, Tensor]:
         """Return what the anomaly map is made of, the probability that of tokens, name -> [B, 1, S, S]."""

@@ -73,12 +73,12 @@ class OpacityPainter:
         def uniform(low: float, high: float) -> Tensor:
             return (low + (high - low) * draws.uniform(1, 1, 1)).to(image.device)
 
-        size = image.shape[-1] / SIDE_PX
-        scale = size * log_uniform(*self.scales_px, draws, 1, 1, 1).to(image.device)
+        enlargement = image.shape[-1] / SIDE_PX
+        scale = enlargement * log_uniform(*self.scales_px, draws, 1, 1, 1).to(image.device)
         coverage = log_uniform(*self.coverage, draws, 1, 1, 1).to(image.device)
         edge = uniform(*self.edge)
         regions = region_cover(lung, scale, coverage, edge, draws)
-        radii = tuple(size * radius for radius in self.radius_px)
+        radii = tuple(enlargement * radius for radius in self.radius_px)
         nodules = nodule_cover(lung, self.most_nodules, radii, edge, draws)
         cover = torch.where(uniform(0.0, 1.0) < self.nodule_share, nodules, regions) * smooth_edge(lung)
         fine = smooth_noise(image, uniform(1.5, 6.0), draws)
