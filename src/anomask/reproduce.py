@@ -17,9 +17,9 @@ from anomask.entry import user_errors
 from anomask.errors import RunError
 from anomask.files import whole_file, write_text
 from anomask.jobs import find_finished
+from anomask.report.paper_table import chosen_rows
 from anomask.runs import Run
 from anomask.schemas import ReproduceConfig
-from anomask.tables import chosen_rows
 
 log = logging.getLogger(__name__)
 register()
@@ -75,7 +75,8 @@ def chosen(config: ReproduceConfig, jobs: Sequence[Job]) -> list[Job]:
     Raises:
         ConfigError: a row that the table does not have.
     """
-    keys = chosen_rows(config.paper_table, config.rows)
+    table = config.paper_table
+    keys = chosen_rows(list(table.rows), config.rows, table.number)
     return [job for job in jobs if job.record.parent.parent.name in keys]
 
 

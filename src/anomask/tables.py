@@ -2,7 +2,6 @@
 
 import logging
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
@@ -13,7 +12,7 @@ from anomask.entry import user_errors
 from anomask.errors import ConfigError
 from anomask.files import write_text
 from anomask.report.columns import choose
-from anomask.report.paper_table import Resampling, cells, read_rows
+from anomask.report.paper_table import Resampling, cells, chosen_rows, read_rows
 from anomask.report.table_formats import Filled, as_csv, footnote, latex, markdown, without_empty
 from anomask.schemas import TableConfig, TablesConfig
 
@@ -35,7 +34,7 @@ def build(config: TablesConfig) -> Path:
         RunError: records that are missing or damaged.
     """
     wanted, folder = config.paper_table, Path(config.records)
-    titles = {key: wanted.rows[key].title for key in chosen_rows(wanted, config.rows)}
+    titles = {key: wanted.rows[key].title for key in chosen_rows(list(wanted.rows), config.rows, wanted.number)}
     if wanted.against not in titles:
         raise ConfigError(f"the reference against={wanted.against} is no row; use one of {', '.join(titles)}.")
     rows = read_rows(folder, titles, remedy(wanted, folder.name))
@@ -52,18 +51,6 @@ def build(config: TablesConfig) -> Path:
     sys.stdout.write(text)
     log.info("%s (also .tex and .csv)", file)
     return file
-
-
-def chosen_rows(table: TableConfig, wanted: Sequence[str] | None) -> list[str]:
-    """Return the keys of those rows that are asked for, in the table's order; None asks for all.
-
-    Raises:
-        ConfigError: a row that the table does not have.
-    """
-    for key in wanted or ():
-        if key not in table.rows:
-            raise ConfigError(f"rows names {key}, table {table.number} has: {', '.join(table.rows)}.")
-    return [key for key in table.rows if not wanted or key in wanted]
 
 
 def remedy(table: TableConfig, evaluated: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
 
-from anomask.errors import RunError
+from anomask.errors import ConfigError, RunError
 from anomask.report.columns import Column, Record, image, pixel
 from anomask.report.paired import auroc_difference, pixel_difference
 
@@ -39,6 +39,18 @@ class Resampling(NamedTuple):
     against: Row
     n: int
     seed: int
+
+
+def chosen_rows(known: Sequence[str], wanted: Sequence[str] | None, number: int) -> list[str]:
+    """Return the keys of those rows that are asked for, in the table's order; None asks for all.
+
+    Raises:
+        ConfigError: a row that the table does not have.
+    """
+    for key in wanted or ():
+        if key not in known:
+            raise ConfigError(f"rows names {key}, table {number} has: {', '.join(known)}.")
+    return [key for key in known if not wanted or key in wanted]
 
 
 def read_rows(folder: Path, titles: Mapping[str, str | None], remedy: str) -> list[Row]:
