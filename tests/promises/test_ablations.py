@@ -102,7 +102,8 @@ def test_every_row_takes_two_steps(row, tiny, codebook_folder):
 
 @pytest.mark.parametrize("row", slow_but(row for row in RESCORED if not row.startswith("t9")))
 def test_rows_of_another_map_or_score_train_nothing(row, tiny, trained_folder):
-    assert settings_of(f"+ablation={row}")["weights_run"] == "phantom_128_t4_7_weight_both_seed0"
+    source = "t11_4_steps_1000" if row == "t11_5_crops" else "t4_7_weight_both"
+    assert settings_of(f"+ablation={row}")["weights_run"] == f"phantom_128_{source}_seed0"
     run = fit(tiny("stage=detector", f"+ablation={row}", f"weights_run={trained_folder}", *SMALL))
     assert run.read_threshold()["n_normals"] == 12 and run.read_cost()["steps"] == 2
     assert not run.checkpoint_file("last").exists()
