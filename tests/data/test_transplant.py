@@ -151,11 +151,18 @@ def test_the_same_recipe_is_kept_and_another_is_an_error(sets, tmp_path):
     assert all(same)
 
 
-def test_a_folder_that_knows_no_donors_is_an_error(sets, tmp_path):
+@pytest.mark.parametrize("damage", ["old", "empty", "missing", "no text"])
+def test_a_folder_that_knows_no_donors_is_an_error(sets, tmp_path, damage):
     folder = tmp_path / "old"
     write_transplants(recipe(sets), folder, progress=False)
     manifest = folder / "manifest.csv"
-    manifest.write_text(manifest.read_text().replace("lesion_donor", "source_2", 1))
+    manifest.write_bytes(
+        {"old": manifest.read_bytes().replace(b"lesion_donor", b"source_2", 1), "no text": b"\xff\xfe\x00"}.get(
+            damage, b""
+        )
+    )
+    if damage == "missing":
+        manifest.unlink()
     with pytest.raises(DataError, match="earlier version.* Remove the folder and start again"):
         write_transplants(recipe(sets), folder, progress=False)
 

@@ -126,12 +126,13 @@ def write_transplants(recipe: Recipe, folder: Path, progress: bool) -> int:
 
 
 def _require_donors(folder: Path) -> None:
-    with (folder / "manifest.csv").open(encoding="utf-8", newline="") as stream:
-        if "lesion_donor" in next(csv.reader(stream), ()):
-            return
+    manifest = folder / "manifest.csv"
+    header = manifest.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if manifest.is_file() else ""
+    if "lesion_donor" in header.strip().split(","):
+        return
     raise DataError(
-        f"{folder} is of an earlier version, whose manifest.csv does not say whose lesion a slice was given (column "
-        "lesion_donor). Remove the folder and start again: the same slices are made."
+        f"{folder} is damaged or of an earlier version: its manifest.csv does not say whose lesion a slice was "
+        "given (column lesion_donor). Remove the folder and start again: the same slices are made."
     )
 
 
