@@ -19,7 +19,7 @@ from anomask.data.datamodule import SliceDataModule
 from anomask.data.verification import verify_folder
 from anomask.entry import current_commit, user_errors
 from anomask.errors import ConfigError
-from anomask.metrics.bootstrap import cluster_unit, clusters_of
+from anomask.metrics.bootstrap import cluster_names, clusters_of
 from anomask.metrics.trivial import PixelFloors, trivial_features
 from anomask.report.choice import choose_pictures
 from anomask.report.files import write_map, write_results
@@ -68,14 +68,14 @@ def score(
     floors = PixelFloors(normals)
     normal_features = torch.cat([trivial_features(image) for image in normals]).numpy()
     records = data.test_set.records
-    unit = cluster_unit(record.lesion_donor for record in records)
-    unit = clusters_of([record.cluster for record in records], unit)[1]
+    clusters, unit = cluster_names([r.patient for r in records], [r.lesion_donor for r in records])
+    unit = clusters_of(clusters, unit)[1]
     tally, slices = PixelTally(threshold.get("pixel", {}).get("threshold"), unit), []
     for batch, found, rows in detections(stage, data, progress):
         own = [records[row] for row in rows]
         maps = {ANOMALY_MAP: found.anomaly_map} | stage.factors(batch.image, found) | floors(batch.image)
-        about = ([getattr(record, field) for record in own] for field in ("name", "cluster", "disease"))
-        tally.update(batch, maps, *about)
+        names, diseases = ([getattr(record, field) for record in own] for field in ("name", "disease"))
+        tally.update(batch, maps, names, [clusters[row] for row in rows], diseases)
         features = trivial_features(batch.image).tolist()
         for record, value, trivial in zip(own, found.score.tolist(), features, strict=True):
             known = record.name, record.patient, record.disease, value, tuple(trivial), record.lesion_donor

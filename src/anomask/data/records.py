@@ -28,11 +28,6 @@ class SliceRecord:
     lung_mask: Path | None = None
     lesion_donor: str = ""  # transplants: whose lesion this slice, or a copy of it, was given
 
-    @property
-    def cluster(self) -> str:
-        """What intervals resample as a whole: the lesion's donor, or the patient; '' where unknown."""
-        return self.lesion_donor or self.patient
-
 
 def natural_key(text: str) -> list[tuple[int, int | str]]:
     """Sort key under which slice_10 follows slice_9: neighbouring slices stay neighbours."""

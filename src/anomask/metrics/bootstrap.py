@@ -1,6 +1,6 @@
 """Confidence intervals by resampling whole patients: slices of one patient are not independent."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +18,15 @@ class Interval(NamedTuple):
     n_clusters: int
 
 
-def cluster_unit(donors: Iterable[str]) -> str:
-    """Return what the clusters of slices are: of transplants those who lent the lesions, else patients."""
-    return "lesion donor" if any(donors) else "patient"
+def cluster_names(patients: Sequence[str], donors: Sequence[str]) -> tuple[list[str], str]:
+    """Return what intervals resample as a whole, and its unit: of transplants who lent the lesion, else the patient.
+
+    Args:
+        patients: of each slice, '' where unknown.
+        donors: of each slice's lesion, or of the lesion that a copy of it was given; '' where it is no transplant.
+    """
+    names = [donor or patient for donor, patient in zip(donors, patients, strict=True)]
+    return names, "lesion donor" if any(donors) else "patient"
 
 
 def clusters_of(names: Sequence[str], unit: str = "patient") -> tuple[np.ndarray, str]:
@@ -54,7 +60,7 @@ def interval(
         names: [n] the cluster of each slice, '' where unknown.
         n_resamples: r.
         rng: source of the resamples.
-        unit: what a cluster is, see `cluster_unit`.
+        unit: what a cluster is, see `cluster_names`.
     """
     clusters, unit = clusters_of(names, unit)
     n_clusters = len(set(clusters.tolist()))

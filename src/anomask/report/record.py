@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from anomask.metrics.bootstrap import cluster_unit, clusters_of, interval
+from anomask.metrics.bootstrap import cluster_names, clusters_of, interval
 from anomask.metrics.image import (
     WithinPatient,
     auroc,
@@ -32,11 +32,6 @@ class ScoredSlice(NamedTuple):
     score: float
     features: tuple[float, ...]  # trivial features, in the order of `FEATURES`
     lesion_donor: str = ""  # of a transplant and its host
-
-    @property
-    def cluster(self) -> str:
-        """What intervals resample as a whole, see `anomask.data.records.SliceRecord`."""
-        return self.lesion_donor or self.patient
 
 
 class Evaluation(NamedTuple):
@@ -96,7 +91,7 @@ def _intervals(
     n_resamples: int,
     seed: int,
 ) -> dict[str, dict[str, Any]]:
-    clusters, unit = [s.cluster for s in slices], cluster_unit(s.lesion_donor for s in slices)
+    clusters, unit = cluster_names([s.patient for s in slices], [s.lesion_donor for s in slices])
     called = scores > threshold
     metrics = {
         "auroc": partial(weighted_auroc, scores, labels),
@@ -167,7 +162,7 @@ def build_record(evaluation: Evaluation, about: dict[str, Any], n_resamples: int
     """
     patients = patient_rows(evaluation)
     slices = evaluation.slices
-    unit = clusters_of([s.cluster for s in slices], cluster_unit(s.lesion_donor for s in slices))[1]
+    unit = clusters_of(*cluster_names([s.patient for s in slices], [s.lesion_donor for s in slices]))[1]
     return {
         "schema": SCHEMA,
         **about,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from anomask.errors import RunError
+from anomask.metrics.bootstrap import cluster_names
 from anomask.metrics.pixel_clusters import PixelClusters
 
 
@@ -44,7 +45,7 @@ def clusters_in(tables: Sequence[dict[str, dict[str, str]]], paths: Sequence[str
     """
     knows = [table for table in tables if any(row.get("lesion_donor") for row in table.values())]
     rows = [(knows or tables)[0][path] for path in paths]
-    return [row.get("lesion_donor") or row["patient"] for row in rows], "lesion donor" if knows else "patient"
+    return cluster_names([row["patient"] for row in rows], [row.get("lesion_donor") or "" for row in rows])
 
 
 def read_scores(folder: Path) -> list[dict[str, str]]:
