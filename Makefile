@@ -66,8 +66,9 @@ reproduce: $(VENV)/installed ## train and evaluate what a table lacks: make repr
 	$(RUN) -m anomask.reproduce paper_table=t$(TABLE) dataset=$(DATA) seeds=$(SEEDS) "launch='$(LAUNCH)'" \
 	    $(if $(ROWS),'rows=[$(ROWS)]') $(if $(FOLDER),folder=$(FOLDER))
 
-benchmark: $(VENV)/installed ## time of the synthesiser, metrics, data checks, decoded cache, and of training on paper
+benchmark: $(VENV)/installed ## time of the synthesiser, a step of stage 2, metrics, data checks, cache, and of training on paper
 	$(RUN) benchmarks/synthesiser.py
+	$(RUN) benchmarks/detector.py
 	$(RUN) benchmarks/metrics.py
 	$(RUN) benchmarks/verify.py
 	$(RUN) benchmarks/scaling.py
