@@ -98,7 +98,8 @@ def main():
         table.append((name, f"{best:.0f}", f"{median:.0f}", f"{adds / 1e9:.2f}", f"{floor:.0f}", against))
     print(
         f"experiment={a.experiment}, {len(rows)} slices of {folder.name} at {settings['data']['size']} px, "
-        f"{a.threads} threads, {speed:.0f} GFLOP/s on a 1024 x 1024 matrix product, load average {os.getloadavg()[0]:.1f}\n"
+        f"{a.threads} threads, {speed:.0f} GFLOP/s on a 1024 x 1024 matrix product, "
+        f"load average {os.getloadavg()[0]:.1f}\n"
     )
     print_table(("part", "ms, best", "median", "10^9 multiply-adds", "floor, ms", "times the floor"), table)
 
