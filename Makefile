@@ -11,9 +11,13 @@ export WANDB_SILENT := true
 help: ## this list
 	@grep -hE '^[a-z0-9 -]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
 
-demo: $(VENV)/installed ## both stages, evaluation, pictures and report on the synthetic phantom
-	$(RUN) -m anomask.train experiment=demo_codebook
-	$(RUN) -m anomask.train experiment=demo_detector codebook_run=demo_codebook
+# Figures of one phantom and one training say little: PHANTOM and SEED give others.
+PHANTOM ?= 0
+SEED ?= 0
+DEMO := seed=$(SEED) data.phantom_seed=$(PHANTOM)
+demo: $(VENV)/installed ## both stages, evaluation, pictures and report on the synthetic phantom; make demo PHANTOM=1 SEED=2
+	$(RUN) -m anomask.train experiment=demo_codebook $(DEMO)
+	$(RUN) -m anomask.train experiment=demo_detector codebook_run=demo_codebook $(DEMO)
 	$(RUN) -m anomask.evaluate run=demo_detector
 
 # Tables of the paper on real slices (in $ANOMASK_DATA): from records alone, and what makes missing ones.

@@ -102,7 +102,7 @@ def test_every_row_takes_two_steps(row, tiny, codebook_folder):
 
 @pytest.mark.parametrize("row", slow_but(row for row in RESCORED if not row.startswith(("t9", "t11"))))
 def test_rows_of_another_map_or_score_train_nothing(row, tiny, trained_folder):
-    assert settings_of(f"+ablation={row}")["weights_run"] == "phantom_128_t4_7_weight_both_seed0"
+    assert settings_of(f"+ablation={row}")["weights_run"] == "phantom0_128_t4_7_weight_both_seed0"
     run = fit(tiny("stage=detector", f"+ablation={row}", f"weights_run={trained_folder}", *SMALL))
     assert run.read_threshold()["n_normals"] == 12 and run.read_cost()["steps"] == 2
     assert not run.checkpoint_file("last").exists()
@@ -112,7 +112,7 @@ def test_rows_of_another_map_or_score_train_nothing(row, tiny, trained_folder):
 def test_the_row_of_crops_trains_nothing(tiny, codebook_folder):
     common = ["stage=detector", f"codebook_run={codebook_folder}"]
     source = fit(tiny(*common, "+ablation=t11_4_steps_1000", *SMALL, name="source"))
-    assert settings_of("+ablation=t11_5_crops")["weights_run"] == "phantom_128_t11_4_steps_1000_seed0"
+    assert settings_of("+ablation=t11_5_crops")["weights_run"] == "phantom0_128_t11_4_steps_1000_seed0"
     run = fit(tiny("stage=detector", "+ablation=t11_5_crops", f"weights_run={source.folder}", *SMALL))
     assert run.read_cost()["steps"] == 2 and not run.checkpoint_file("last").exists()
     assert run.read_threshold() != source.read_threshold()
