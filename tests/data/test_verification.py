@@ -18,7 +18,7 @@ from anomask.data.checks.names import edit_distance
 from anomask.data.checks.near_copies import close_pairs, near_copies, perceptual_hashes
 from anomask.data.datamodule import SliceDataModule
 from anomask.data.manifest import read_folder
-from anomask.data.records import SliceRecord
+from anomask.data.records import PHANTOM, SliceRecord
 from anomask.data.verification import verify_folder
 from anomask.errors import DataError, SplitError
 from anomask.report.verification import in_short, refusal, verification_text
@@ -412,6 +412,12 @@ def test_near_copies_count_between_patients_and_splits(about, kinds):
     found = near_copies(slices(*about), np.stack([small, (small * 0.9).astype(np.uint8)]), ["x", "y"])
     assert [one.kind for one in found] == kinds
     assert all(one.raises is (SplitError if one.severity == "error" else DataError) for one in found)
+
+
+def test_patients_of_a_phantom_may_look_alike(folder):
+    re_encoded(folder)
+    (folder / PHANTOM).write_text("{}")
+    assert verified(folder).findings == []
 
 
 def test_the_window_distance_is_the_earth_movers():

@@ -13,8 +13,9 @@ from anomask.data.findings import raise_first
 from anomask.data.fingerprint import content_hash
 from anomask.data.hashing import file_hashes
 from anomask.data.loader import ResumableLoader, SharedSampler
-from anomask.data.manifest import SliceRecord, read_folder
+from anomask.data.manifest import read_folder
 from anomask.data.reading import check_sizes
+from anomask.data.records import SliceRecord, is_synthetic
 from anomask.data.slices import LoadSlice, SliceDataset, collate
 from anomask.data.splits import split_validation
 from anomask.errors import ConfigError, DataError
@@ -84,7 +85,7 @@ class SliceDataModule(pl.LightningDataModule):
     @property
     def synthetic(self) -> bool:
         """Whether the slices are generated and say nothing about patients."""
-        return (self.folder / "phantom.json").is_file()
+        return is_synthetic(self.folder)
 
     def setup(self, stage: str | None = None) -> None:
         """Read and check the folder, and load what `stage` needs; calling it again changes nothing.

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from anomask.data.phantom_patient import Patient, sample_patient
 from anomask.data.phantom_scan import FAMILIES, LESION_RISE_HU, PhantomSlice, phantom_slice
+from anomask.data.records import PHANTOM
 from anomask.errors import ConfigError, DataError
 from anomask.files import write_json
 
@@ -103,7 +104,7 @@ def _write_whole(folder: Path, settings: dict, record: dict, progress: bool) -> 
         rows = [_write_slice(part, settings, entry) for entry in tqdm(plan, "phantom", disable=not progress)]
         with (part / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
-        write_json(part / "phantom.json", record)
+        write_json(part / PHANTOM, record)
         try:
             os.replace(part, folder)  # over an empty folder at most
         except OSError:  # another process of a sweep was faster: fine if it wrote the same
@@ -118,7 +119,7 @@ def _is_written(folder: Path, record: dict) -> bool:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     try:
-        found = json.loads((folder / "phantom.json").read_text(encoding="utf-8"))
+        found = json.loads((folder / PHANTOM).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         found = None
     if found == record:

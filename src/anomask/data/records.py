@@ -11,6 +11,7 @@ LAYOUT = (
 SPLITS = ("train", "test")
 LABELS = ("normal", "abnormal")
 MASK_FOLDERS = ("masks", "lung_masks")
+PHANTOM = "phantom.json"  # beside the slices of a phantom: how they were drawn
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class SliceRecord:
     mask: Path | None = None  # lesion ground truth
     lung_mask: Path | None = None
     lesion_donor: str = ""  # transplants: whose lesion this slice, or a copy of it, was given
+
+
+def is_synthetic(folder: Path) -> bool:
+    """Tell whether the slices of a data folder are drawn and say nothing about patients."""
+    return (folder / PHANTOM).is_file()
 
 
 def natural_key(text: str) -> list[tuple[int, int | str]]:
