@@ -16,7 +16,6 @@ SETTINGS = dict(
     strength=(0.2, 1.0),
     target=(0.6, 0.9),
     texture=0.3,
-    solid_share=0.0,
     edge=(0.2, 0.8),
     least_rise=0.03,
     blur=0.0,
@@ -100,16 +99,6 @@ def test_a_slice_is_painted_alike_in_whatever_batch_it_is():
     part = OpacityPainter(**SETTINGS)(image[rows], lung[rows], SliceDraws(rows))
     assert torch.equal(part.chosen, joint.chosen[rows])
     torch.testing.assert_close(part.image, joint.image[rows], rtol=0, atol=1e-6)
-
-
-def test_solid_opacities_reach_their_grey_everywhere_inside():
-    sharp = dict(image_share=1.0, edge=(1e-3, 1e-3), target=(0.9, 0.9), texture=0.6)
-    share = []
-    for solid_share in (0.0, 1.0):
-        image, _, painted = paint(**sharp, solid_share=solid_share)
-        risen = painted.image - image > 0.02
-        share.append(((painted.image - 0.9).abs() < 0.02)[risen & painted.mask].float().mean())
-    assert share[0] < 0.3 and share[1] > 0.8  # the edge of the lung stays soft
 
 
 def test_no_lung_no_opacity():

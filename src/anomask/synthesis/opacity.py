@@ -39,7 +39,6 @@ class OpacityPainter:
         strength: smallest and largest opacity, the part of the way from the tissue to `target`.
         target: lowest and highest grey value of a full opacity, in [0, 1].
         texture: largest relative amplitude of the noise inside an opacity.
-        solid_share: chance that an opacity is full and without texture, as solid masses are, in [0, 1].
         edge: narrowest and widest soft edge, in standard deviations of the shape noise, or in radii of a nodule.
         least_rise: rise of lung of mean density above which a pixel counts as anomalous, in [0, 1].
         blur: largest share of a 3 x 3 mean in the painted slice, lesion and lung alike, in [0, 1].
@@ -57,7 +56,6 @@ class OpacityPainter:
         strength: tuple[float, float],
         target: tuple[float, float],
         texture: float,
-        solid_share: float,
         edge: tuple[float, float],
         least_rise: float,
         blur: float,
@@ -65,7 +63,7 @@ class OpacityPainter:
     ) -> None:
         self.image_share, self.nodule_share, self.most_nodules = image_share, nodule_share, most_nodules
         self.scales_px, self.coverage, self.radius_px = scales_px, coverage, radius_px
-        self.strength, self.target, self.texture, self.solid_share = strength, target, texture, solid_share
+        self.strength, self.target, self.texture = strength, target, texture
         self.edge, self.least_rise, self.blur, self.noise = edge, least_rise, blur, noise
 
     @torch.no_grad()
@@ -84,10 +82,8 @@ class OpacityPainter:
         nodules = nodule_cover(lung, self.most_nodules, radii, edge, draws)
         cover = torch.where(uniform(0.0, 1.0) < self.nodule_share, nodules, regions) * smooth_edge(lung)
         fine = smooth_noise(image, uniform(1.5, 6.0), draws)
-        strength, target, texture = uniform(*self.strength), uniform(*self.target), uniform(0.0, self.texture)
-        solid = uniform(0.0, 1.0) < self.solid_share
-        even = cover * strength.masked_fill(solid, 1.0)
-        opacity = (even * (1 + texture.masked_fill(solid, 0.0) * fine)).clamp(0.0, 1.0)
+        even, target = uniform(*self.strength) * cover, uniform(*self.target)
+        opacity = (even * (1 + uniform(0.0, self.texture) * fine)).clamp(0.0, 1.0)
         # Denser tissue (vessels) is left alone: an opacity adds density, it never removes any.
         rise = (opacity * (target - image)).clamp(min=0.0)
         # A lesion is outlined as a whole, the vessels in it included: by what it adds to the lung's mean.
