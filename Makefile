@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export MPLBACKEND := Agg
 export WANDB_SILENT := true
 
-.PHONY: help demo tables study study9 study10 study11 limits reproduce benchmark baselines-env anomalib test test-all lint clean
+.PHONY: help demo tables study study9 study10 study11 study-draem limits reproduce benchmark baselines-env anomalib test test-all lint clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -60,6 +60,11 @@ study11-%: $(VENV)/installed
 	$(RUN) -m anomask.transplant half=development 'hosts=$${paths.data}/$*' output=$(TRANSPLANTS)_$*
 	$(RUN) -m anomask.reproduce paper_table=t11 folder=$(TRANSPLANTS)_$* seeds=$(SEEDS) "launch='$(LAUNCH)'"
 	$(RUN) -m anomask.tables paper_table=t11 records=results/transplants_development_$*
+
+study-draem: $(VENV)/installed ## the best other method on the test transplants, with the default's augmentation
+	$(RUN) -m anomask.transplant half=test output=data/transplants_test
+	$(RUN) -m anomask.train experiment=baseline_draem data=lungwin256 augment=ct name=lungwin256_draem_ct_seed0
+	$(RUN) -m anomask.evaluate run=lungwin256_draem_ct_seed0 folder=data/transplants_test
 
 limits: $(VENV)/installed ## where the paper corrupts, and what bounds the default: after make study
 	$(RUN) -m anomask.transplant half=development output=$(TRANSPLANTS)
