@@ -28,6 +28,7 @@ from verify import write_folder
 from anomask.build import build_stage
 from anomask.config import CONF_FOLDER, plain, register
 from anomask.data.cache import DecodedSlices
+from anomask.data.frame import WHOLE
 from anomask.data.manifest import read_folder
 from anomask.data.slices import LoadSlice, SliceDataset
 from anomask.stages.features import FeatureCache
@@ -74,7 +75,7 @@ def settings_of(*overrides):
 def batch_of(size, count):
     image = torch.rand(count, 1, size, size, generator=torch.Generator().manual_seed(0))
     lung, known = torch.ones_like(image, dtype=torch.bool), torch.ones(count, dtype=torch.bool)
-    return SliceBatch(image, torch.arange(count), ~lung, lung, known, known)
+    return SliceBatch(image, torch.arange(count), ~lung, lung, known, known, torch.tensor([WHOLE] * count))
 
 
 def best(call, repeats):

@@ -20,7 +20,7 @@ CONF_FOLDER = Path(__file__).parents[2] / "conf"
 # What changes neither weights nor threshold of a run: where things are, what is logged and shown.
 UNKEYED = ("run", "resume", "sweep", "verify", "paths", "logger", "callbacks")
 # What stage 1 does not read: a codebook stays the same whatever is set for stage 2, and is shared.
-OF_STAGE_2 = ("synthesiser", "scoring", "model.classifier", "model.refiner", "model.classifier_input")
+OF_STAGE_2 = ("synthesiser", "scoring", "model.network", "model.view", "model.classifier", "model.refiner", "model.classifier_input")
 OF_STAGE_2 += ("loss.detector", "loss.pixel")
 
 
@@ -28,13 +28,15 @@ OF_STAGE_2 += ("loss.detector", "loss.pixel")
 class ModelConfig:
     """Networks of both stages; `conf/model`."""
 
-    width: int = MISSING
-    encoder: dict[str, Any] = MISSING
-    quantiser: dict[str, Any] = MISSING
-    decoder: dict[str, Any] = MISSING
-    classifier: dict[str, Any] = MISSING
+    network: dict[str, Any] | None = None  # of a detector of pixels; null: one of tokens, all that follows
+    view: dict[str, Any] | None = None  # of a codebook, beside the slice
+    width: int | None = None
+    encoder: dict[str, Any] | None = None
+    quantiser: dict[str, Any] | None = None
+    decoder: dict[str, Any] | None = None
+    classifier: dict[str, Any] | None = None
     refiner: dict[str, Any] | None = None
-    classifier_input: str = MISSING
+    classifier_input: str | None = None
 
 
 @dataclass

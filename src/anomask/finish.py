@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
+from anomask.build import Stage
 from anomask.report.threshold import thresholds
 from anomask.runs import Run
 from anomask.stages.baseline import BaselineStage
@@ -50,7 +51,7 @@ def fit_normals(stage: BaselineStage, data: pl.LightningDataModule, trainer: pl.
 
 
 def write_threshold(
-    stage: DetectorStage | BaselineStage, data: pl.LightningDataModule, trainer: pl.Trainer, run: Run
+    stage: Stage, data: pl.LightningDataModule, trainer: pl.Trainer, run: Run
 ) -> None:
     """Score the validation normals with the best checkpoint and fix the decision threshold on them."""
     stage.load_state_dict(run.load_checkpoint("best")["state_dict"])
@@ -70,7 +71,7 @@ def write_validation(trainer: pl.Trainer, run: Run) -> None:
 
 
 def cost(
-    stage: CodebookStage | DetectorStage | BaselineStage, data: pl.LightningDataModule, trainer: pl.Trainer
+    stage: Stage, data: pl.LightningDataModule, trainer: pl.Trainer
 ) -> dict[str, Any]:
     """Return what a run took beside its seconds: steps, slices seen, size, memory and the time of one detection."""
     seen = trainer.global_step * stage.settings["data"]["batch_size"]
@@ -91,7 +92,7 @@ def cost(
     return bill
 
 
-def _detection_ms(stage: DetectorStage | BaselineStage, data: pl.LightningDataModule, trainer: pl.Trainer) -> float:
+def _detection_ms(stage: Stage, data: pl.LightningDataModule, trainer: pl.Trainer) -> float:
     batch = _timed_batch(stage, data, trainer)
     return _ms_per_slice(lambda: stage.detect(batch).score)
 

@@ -12,8 +12,9 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities import move_data_to_device
 from tqdm import tqdm
 
-from anomask.build import open_stage
+from anomask.build import Stage, open_stage
 from anomask.config import CONF_FOLDER, register
+from anomask.data.frame import Frame
 from anomask.data.inputs import Case, find_inputs, input_batch, read_cases
 from anomask.data.slices import to_source
 from anomask.data.window import window_of
@@ -23,7 +24,6 @@ from anomask.files import whole_folder
 from anomask.report.prediction import MAPS, MARKER, Decision, PredictionWriter
 from anomask.runs import Run, find_run
 from anomask.schemas import PredictConfig
-from anomask.stages.detector import DetectorStage
 
 log = logging.getLogger(__name__)
 register()
@@ -54,10 +54,11 @@ class Predictor:
         device: where.
     """
 
-    def __init__(self, stage: DetectorStage, batch_size: int, device: str) -> None:
+    def __init__(self, stage: Stage, batch_size: int, device: str) -> None:
         self.stage, self.batch_size, self.device = stage.to(device), batch_size, torch.device(device)
         data, scoring = stage.settings["data"], stage.settings["scoring"]
         self.size, self.lung_masks, self.within_lung = data["size"], data["lung_masks"], scoring["within_lung"]
+        self.crop = data.get("crop", "none")  # runs of before it have none
         self.lungs: dict[str, list[bool]] = {}  # series -> whether each of its slices shows lung
 
     def __call__(self, case: Case) -> tuple[list[np.ndarray], list[float], list[np.ndarray]]:
@@ -65,14 +66,15 @@ class Predictor:
         maps, scores, within = [], [], []
         for start in range(0, len(case.pixels), self.batch_size):
             pixels = case.pixels[start : start + self.batch_size]
-            batch = input_batch(pixels, self.size)
+            batch = input_batch(pixels, self.size, self.crop)
             self.lungs.setdefault(case.series, []).extend(batch.lung_mask.flatten(1).any(1).tolist())
             if not self.within_lung or self.lung_masks == "given":  # as in training and evaluation
                 batch = batch._replace(lung_mask=torch.ones_like(batch.lung_mask))
             found = move_data_to_device(self.stage.detect(move_data_to_device(batch, self.device)), torch.device("cpu"))
-            for values, own, lung in zip(found.anomaly_map, pixels, batch.lung_mask, strict=True):
-                maps.append(to_source(values, own.shape))
-                within.append(to_source(lung.float(), own.shape) >= 0.5)
+            frames = (Frame(*frame) for frame in batch.frame.tolist())
+            for values, own, lung, frame in zip(found.anomaly_map, pixels, batch.lung_mask, frames, strict=True):
+                maps.append(to_source(values, own.shape, frame))
+                within.append(to_source(lung.float(), own.shape, frame) >= 0.5)
             scores += found.score.tolist()
         return maps, scores, within
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_only
 
-from anomask.build import build_data, build_logger, build_stage, needs_codebook
+from anomask.build import Stage, build_data, build_logger, build_stage, needs_codebook
 from anomask.config import CONF_FOLDER, plain, register
 from anomask.entry import current_commit, in_sweep, quieten, user_errors
 from anomask.errors import ConfigError, RunError
@@ -87,7 +87,7 @@ def _train(settings: dict[str, Any], run: Run, resume: bool) -> None:
 
 
 def _fit(
-    stage: CodebookStage | DetectorStage | BaselineStage,
+    stage: Stage,
     data: pl.LightningDataModule,
     trainer: pl.Trainer,
     settings: dict[str, Any],
@@ -109,7 +109,7 @@ def callbacks_of(settings: dict[str, Any]) -> list[pl.Callback]:
 
 def _build(
     settings: dict[str, Any], run: Run
-) -> tuple[pl.LightningDataModule, CodebookStage | DetectorStage | BaselineStage]:
+) -> tuple[pl.LightningDataModule, Stage]:
     stage = build_stage(settings, _codebook(settings))
     data = build_data(settings)
     data.prepare_data()

@@ -11,7 +11,7 @@ from anomask.metrics.pixel import PixelMetrics
 from anomask.models.distributed import all_means
 from anomask.scoring.colour import grey, heat
 from anomask.scoring.scorer import Scorer
-from anomask.stages.normals import ValidationNormals, of_all_processes
+from anomask.stages.normals import ValidationNormals, count_pixels, of_all_processes
 from anomask.stages.optimisation import Optimisation, require_finite
 from anomask.stages.seeding import step_generator, step_seed
 from anomask.types import Detection, SliceBatch
@@ -65,8 +65,7 @@ class BaselineStage(pl.LightningModule):
             return
         detection = self.detect(batch)
         self.normal_scores.append(detection.score)
-        counted = self.scorer.counted(batch.lung_mask)
-        self.normal_pixels.update(detection.anomaly_map, torch.zeros_like(batch.mask), counted)
+        count_pixels(self.normal_pixels, self.scorer, batch, detection)
 
     def on_validation_epoch_end(self) -> None:
         """Collect the scores of all processes."""

@@ -17,7 +17,7 @@ from anomask.scoring.repair import repair_tokens
 from anomask.scoring.scorer import Scorer
 from anomask.stages.corruption import Corrupted, Corrupter
 from anomask.stages.features import FeatureCache, FrozenFeatureSource
-from anomask.stages.normals import ValidationNormals, of_all_processes
+from anomask.stages.normals import ValidationNormals, count_pixels, of_all_processes
 from anomask.stages.optimisation import Optimisation, require_finite
 from anomask.stages.seeding import slice_draws, step_seed
 from anomask.types import Classification, Detection, SliceBatch
@@ -79,8 +79,7 @@ class DetectorStage(pl.LightningModule):
         """Score validation normals as they are, and the same slices with synthetic anomalies that never change."""
         detection, whole = self._detect(batch, self.trainer.state.fn != "fit")
         self.normal_scores.append(detection.score)
-        counted = self.scorer.counted(batch.lung_mask)
-        self.normal_pixels.update(detection.anomaly_map, torch.zeros_like(batch.mask), counted)
+        count_pixels(self.normal_pixels, self.scorer, batch, detection)
         corrupted = self.corrupt(batch)
         restored, classified = self._answer(corrupted)
         anomaly_map = self.scorer.anomaly_map(corrupted.observed, restored, finest(classified))

@@ -5,8 +5,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from anomask.data.frame import in_slice
 from anomask.metrics.pixel import PixelMetrics
 from anomask.models.distributed import all_rows, all_sum
+from anomask.scoring.scorer import Scorer
+from anomask.types import Detection, SliceBatch
 
 
 class ValidationNormals(NamedTuple):
@@ -14,6 +17,13 @@ class ValidationNormals(NamedTuple):
 
     scores: Tensor  # [n] slice scores, on the CPU
     pixels: Tensor  # [bins] int64, histogram of map values, see `anomask.metrics.histogram`
+
+
+def count_pixels(pixels: PixelMetrics, scorer: Scorer, batch: SliceBatch, detection: Detection) -> None:
+    """Add the maps of validation normals to a histogram, in the geometry of the whole slice as figures are."""
+    found = in_slice(detection.anomaly_map, batch.frame)
+    lung = in_slice(batch.lung_mask.float(), batch.frame) >= 0.5
+    pixels.update(found, torch.zeros_like(lung), scorer.counted(lung))
 
 
 def of_all_processes(scores: list[Tensor], pixels: PixelMetrics) -> ValidationNormals:
