@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from anomask.data.cache import DecodedSlices
-from anomask.data.datamodule import SliceDataModule
-from anomask.data.manifest import read_folder
-from anomask.data.slices import LoadSlice
+from anomask.data.folder.manifest import read_folder
+from anomask.data.loading.cache import DecodedSlices
+from anomask.data.loading.datamodule import SliceDataModule
+from anomask.data.loading.slices import LoadSlice
 from anomask.errors import ConfigError, DataError
 from tests.conftest import save, toy_slice
 
@@ -209,7 +209,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(folder, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("anomask.data.cache.os.fsync", full)
+    monkeypatch.setattr("anomask.data.loading.cache.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         decoded(folder).build()
     assert left(folder) == []

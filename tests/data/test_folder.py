@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from anomask.data.datamodule import SliceDataModule
+from anomask.data.folder.manifest import SliceRecord, natural_key, read_folder
+from anomask.data.folder.splits import split_validation
+from anomask.data.loading.datamodule import SliceDataModule
+from anomask.data.loading.slices import read_mask, read_slice
 from anomask.data.lungs import estimate_lungs
-from anomask.data.manifest import SliceRecord, natural_key, read_folder
-from anomask.data.slices import read_mask, read_slice
-from anomask.data.splits import split_validation
 from anomask.errors import ConfigError, DataError, SplitError
 from tests.conftest import REAL_DATA, save, toy_slice
 

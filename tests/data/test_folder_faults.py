@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from anomask.data.datamodule import SliceDataModule
-from anomask.data.manifest import SliceRecord, read_folder
-from anomask.data.splits import split_validation
+from anomask.data.folder.manifest import SliceRecord, read_folder
+from anomask.data.folder.splits import split_validation
+from anomask.data.loading.datamodule import SliceDataModule
 from anomask.errors import DataError, SplitError
 
 

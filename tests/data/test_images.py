@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomask.data.images import read_grey, read_label
 from anomask.data.lungs import AIR_HU, estimate_lungs
-from anomask.data.window import to_grey, window_of
+from anomask.data.volumes.images import read_grey, read_label
+from anomask.data.volumes.window import to_grey, window_of
 from anomask.errors import ConfigError, DataError
-from tests.prepare.made import chest, write_bomb
+from tests.preparation.made import chest, write_bomb
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from anomask.data.inputs import find_inputs, input_batch, read_cases
-from anomask.data.manifest import SliceRecord
-from anomask.data.slices import LoadSlice, to_input, to_source
+from anomask.data.folder.manifest import SliceRecord
+from anomask.data.loading.inputs import find_inputs, input_batch, read_cases
+from anomask.data.loading.slices import LoadSlice, to_input, to_source
 from anomask.errors import DataError
 from tests.conftest import save, toy_slice
 

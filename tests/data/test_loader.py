@@ -7,7 +7,7 @@ import torch
 from monai.transforms import RandFlipd, RandGaussianNoised
 
 from anomask.build import build_data
-from anomask.data.loader import SharedSampler
+from anomask.data.loading.loader import SharedSampler
 from anomask.errors import DataError
 
 

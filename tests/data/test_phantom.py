@@ -10,8 +10,8 @@ from PIL import Image
 from scipy import ndimage
 from scipy.stats import rankdata
 
-from anomask.data import phantom
-from anomask.data.phantom import FAMILIES, LESION_RISE_HU, phantom_slice, sample_patient, write_phantom
+from anomask.data.phantom import dataset as phantom
+from anomask.data.phantom.dataset import FAMILIES, LESION_RISE_HU, phantom_slice, sample_patient, write_phantom
 from anomask.errors import ConfigError, DataError
 
 SMALL = {

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomask.data.manifest import read_folder
-from anomask.data.transplant import Lesion, cut_lesions, half_of, places, rescaled, transplant
-from anomask.data.transplant_set import Recipe, write_transplants
+from anomask.data.folder.manifest import read_folder
+from anomask.data.transplants.dataset import Recipe, write_transplants
+from anomask.data.transplants.lesions import Lesion, cut_lesions, half_of, places, rescaled, transplant
 from anomask.errors import DataError
 
 SIDE = 64

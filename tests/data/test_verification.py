@@ -14,12 +14,12 @@ from PIL import Image
 from scipy.stats import wasserstein_distance
 
 from anomask.data.checks.greys import inverted, window_shifts
-from anomask.data.checks.names import edit_distance
 from anomask.data.checks.near_copies import close_pairs, near_copies, perceptual_hashes
-from anomask.data.datamodule import SliceDataModule
-from anomask.data.manifest import read_folder
-from anomask.data.records import PHANTOM, SliceRecord
-from anomask.data.verification import verify_folder
+from anomask.data.checks.verification import verify_folder
+from anomask.data.folder.manifest import read_folder
+from anomask.data.folder.names import edit_distance
+from anomask.data.folder.records import PHANTOM, SliceRecord
+from anomask.data.loading.datamodule import SliceDataModule
 from anomask.errors import DataError, SplitError
 from anomask.report.verification import in_short, refusal, verification_text
 from tests.conftest import REAL_DATA, save, toy_slice
@@ -302,7 +302,7 @@ def test_a_folder_that_cannot_be_listed_is_one_finding(folder, monkeypatch):
         return scandir(path)
 
     (folder / "manifest.csv").unlink()
-    monkeypatch.setattr("anomask.data.tree.os.scandir", refuse)
+    monkeypatch.setattr("anomask.data.folder.tree.os.scandir", refuse)
     found = verified(folder).findings
     assert [one.kind for one in found] == ["unreadable", "empty part"] and found[0].files == ("test/normal",)
 
@@ -356,7 +356,7 @@ def test_what_was_seen_is_remembered_until_a_file_changes(folder, tmp_path, monk
     shadowed(folder)
     first = verified(folder, memory=tmp_path / "memory")
     with monkeypatch.context() as patched:
-        patched.setattr("anomask.data.verification.inspect", lambda *_: pytest.fail("decoded again"))
+        patched.setattr("anomask.data.checks.verification.inspect", lambda *_: pytest.fail("decoded again"))
         again = verified(folder, memory=tmp_path / "memory")
         (folder / "test/normal/notes.txt").write_text("x")  # names are looked at each time
         assert len(verified(folder, memory=tmp_path / "memory").findings) == 2

@@ -10,10 +10,10 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import JPEGLosslessSV1, generate_uid
 
-from anomask.data.geometry import MAX_SIDE, to_axial
-from anomask.data.volumes import find_volumes, read_volume, to_source_geometry
+from anomask.data.volumes.formats import find_volumes, read_volume, to_source_geometry
+from anomask.data.volumes.geometry import MAX_SIDE, to_axial
 from anomask.errors import DataError, NotAxialError
-from tests.prepare.made import ID, chest, dataset, write_multiframe, write_nifti, write_series
+from tests.preparation.made import ID, chest, dataset, write_multiframe, write_nifti, write_series
 
 LOCALISER = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
 

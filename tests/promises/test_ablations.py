@@ -6,8 +6,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from anomask.config import CONF_FOLDER, register
-from anomask.train import train
+from anomask.settings.compose import CONF_FOLDER, register
+from anomask.training.train import train
 from tests.conftest import TINY, fit, run_of, settings_of
 
 ROWS = sorted(path.stem for path in (CONF_FOLDER / "ablation").glob("*.yaml"))

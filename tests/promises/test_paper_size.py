@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from anomask.batches import SliceBatch
 from anomask.build import build_stage
-from anomask.types import SliceBatch
 from tests.conftest import settings_of
 
 

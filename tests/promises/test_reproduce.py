@@ -7,12 +7,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import open_dict
 
-from anomask import reproduce as entry
-from anomask.config import CONF_FOLDER, register
 from anomask.errors import ConfigError, RunError
-from anomask.reproduce import chosen, codebook_jobs, jobs_of, keep, with_sources
-from anomask.schemas import RowConfig
-from anomask.tables import build
+from anomask.settings.compose import CONF_FOLDER, register
+from anomask.settings.schema import RowConfig
+from anomask.sweeps import reproduce as entry
+from anomask.sweeps.reproduce import chosen, codebook_jobs, jobs_of, keep, with_sources
+from anomask.sweeps.table import build
 from tests.conftest import TINY
 
 

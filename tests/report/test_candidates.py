@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from anomask.report.candidates import boxes_on_slice, find_candidates
+from anomask.report.prediction.candidates import boxes_on_slice, find_candidates
 
 
 def flood(above):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from anomask.report.localisation import PixelTally
-from anomask.report.record import Evaluation, ScoredSlice, build_record, image_rows
+from anomask.report.record.figures import Evaluation, ScoredSlice, build_record, image_rows
+from anomask.report.record.localisation import PixelTally
 
 
 def test_the_floor_within_patients_pairs_slices_of_one_patient():

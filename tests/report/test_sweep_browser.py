@@ -6,9 +6,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from anomask.report.sweep_jobs import linked_jobs, read_job
-from anomask.report.sweep_page import page as sweep_page
-from anomask.sweep import NO_SETTINGS
+from anomask.report.sweep.jobs import linked_jobs, read_job
+from anomask.report.sweep.page import page as sweep_page
+from anomask.sweeps.summarise import NO_SETTINGS
 from tests.report.conftest import press, requested
 from tests.report.sweep_folders import make_job, make_sweep
 

@@ -7,14 +7,14 @@ import re
 import pytest
 from hydra import compose, initialize_config_dir
 
-from anomask.config import CONF_FOLDER, register
 from anomask.errors import RunError
-from anomask.report.sweep_axes import axis
-from anomask.report.sweep_jobs import FINISHED, GONE, NOT_BEGUN, UNFINISHED, linked_jobs, read_job
-from anomask.report.sweep_page import best, page, page_data, relative, summary
-from anomask.report.sweep_settings import ABSENT, compare, leading, shortest, show
-from anomask.runs import Run
-from anomask.sweep import NO_SETTINGS, summarise
+from anomask.report.sweep.axes import axis
+from anomask.report.sweep.jobs import FINISHED, GONE, NOT_BEGUN, UNFINISHED, linked_jobs, read_job
+from anomask.report.sweep.page import best, page, page_data, relative, summary
+from anomask.report.sweep.settings import ABSENT, compare, leading, shortest, show
+from anomask.runs.folder import Run
+from anomask.settings.compose import CONF_FOLDER, register
+from anomask.sweeps.summarise import NO_SETTINGS, summarise
 from tests.report.sweep_folders import make_job, make_sweep, record, write_json
 
 LR = "stage.optimisation.optimiser.lr"

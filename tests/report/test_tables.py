@@ -8,16 +8,16 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import open_dict
 
-from anomask.config import CONF_FOLDER, register
 from anomask.errors import ConfigError, RunError
 from anomask.metrics.pixel_clusters import N_COARSE, PixelClusters
-from anomask.report.columns import BY_DISEASE, COLUMNS, choose
-from anomask.report.paired import auroc_difference, pixel_difference
-from anomask.report.paper_table import Resampling, Row, cells, read_rows
-from anomask.report.saved import read_clusters
-from anomask.report.table_formats import Filled, latex
-from anomask.schemas import RowConfig, TableConfig
-from anomask.tables import build, remedy
+from anomask.report.record.saved import read_clusters
+from anomask.report.tables.columns import BY_DISEASE, COLUMNS, choose
+from anomask.report.tables.formats import Filled, latex
+from anomask.report.tables.paired import auroc_difference, pixel_difference
+from anomask.report.tables.rows import Resampling, Row, cells, read_rows
+from anomask.settings.compose import CONF_FOLDER, register
+from anomask.settings.schema import RowConfig, TableConfig
+from anomask.sweeps.table import build, remedy
 
 REMEDY = "make reproduce TABLE=1 DATA=toy"
 

@@ -10,8 +10,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from anomask.report import viewer
-from anomask.report.candidates import boxes_on_slice, find_candidates
+from anomask.report.prediction import viewer
+from anomask.report.prediction.candidates import boxes_on_slice, find_candidates
 from anomask.scoring.colour import overlay
 from tests.report.conftest import press, requested
 
