@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from anomask.runs import commit as module
+from anomask.runs import commit as commits
 
 
 def git(folder, *arguments):
@@ -22,14 +22,14 @@ def test_the_commit_is_dirty_where_code_or_conf_differ_and_nowhere_else(tmp_path
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf/train.yaml").write_text("")
     (tmp_path / "results.md").write_text("")
-    monkeypatch.setattr(module, "__file__", str(module))
-    assert module.current_commit() is None
+    monkeypatch.setattr(commits, "__file__", str(module))
+    assert commits.current_commit() is None
     git(tmp_path, "init", "-q")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-qm", "first")
     commit = git(tmp_path, "rev-parse", "--short=12", "HEAD")
-    assert module.current_commit() == commit
+    assert commits.current_commit() == commit
     (tmp_path / "results.md").unlink()
-    assert module.current_commit() == commit
+    assert commits.current_commit() == commit
     (tmp_path / "conf/train.yaml").write_text("seed: 1")
-    assert module.current_commit() == f"{commit}-dirty"
+    assert commits.current_commit() == f"{commit}-dirty"
