@@ -270,7 +270,7 @@ def test_any_runs_by_name_are_as_good_as_a_sweep(tmp_path):
 
 
 def test_an_unknown_or_empty_sweep_is_an_error_that_names_the_known_ones(tmp_path):
-    with pytest.raises(RunError, match=r"no sweep is named; .*Known sweeps: none\. Start one: python -m"):
+    with pytest.raises(RunError, match=r"no sweep is named; .*Known sweeps: none\. Start one: anomask train -m"):
         summarise(settings(tmp_path))
     make_sweep(tmp_path)
     (tmp_path / "sweeps/empty").mkdir()
