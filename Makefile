@@ -16,9 +16,9 @@ PHANTOM ?= 0
 SEED ?= 0
 DEMO := seed=$(SEED) data.phantom_seed=$(PHANTOM)
 demo: $(VENV)/installed ## both stages, evaluation, pictures and report on the synthetic phantom; make demo PHANTOM=1 SEED=2
-	$(RUN) -m anomask.train experiment=demo_codebook $(DEMO)
-	$(RUN) -m anomask.train experiment=demo_detector codebook_run=demo_codebook $(DEMO)
-	$(RUN) -m anomask.evaluate run=demo_detector
+	$(RUN) -m anomask train experiment=demo_codebook $(DEMO)
+	$(RUN) -m anomask train experiment=demo_detector codebook_run=demo_codebook $(DEMO)
+	$(RUN) -m anomask evaluate run=demo_detector
 
 # Tables of the paper on real slices (in $ANOMASK_DATA): from records alone, and what makes missing ones.
 DATA ?= lungwin256
@@ -42,7 +42,7 @@ table7: ## the release's behaviour against the method
 table8: ## cost
 table12: ## the default at 256 px, lungwin256 and covidseg256
 $(TABLES) table12: table%: $(VENV)/installed
-	$(RUN) -m anomask.tables paper_table=t$* records=results/$(DATA) $(if $(ROWS),'rows=[$(ROWS)]')
+	$(RUN) -m anomask tables paper_table=t$* records=results/$(DATA) $(if $(ROWS),'rows=[$(ROWS)]')
 
 # Settings are chosen on lesions of half of the patients, put into normals that no detector was trained on.
 TRANSPLANTS := data/transplants_development
@@ -50,29 +50,29 @@ study: study9 study10 study11 ## tables 9 to 11, on the development transplants
 study9: ## from the paper's setting to the default, step by step
 study10: ## robustness of the default
 study9 study10: study%: $(VENV)/installed
-	$(RUN) -m anomask.transplant half=development output=$(TRANSPLANTS)
-	$(RUN) -m anomask.reproduce paper_table=t$* folder=$(TRANSPLANTS) seeds=$(SEEDS) "launch='$(LAUNCH)'"
-	$(RUN) -m anomask.tables paper_table=t$* records=results/transplants_development
+	$(RUN) -m anomask transplant half=development output=$(TRANSPLANTS)
+	$(RUN) -m anomask reproduce paper_table=t$* folder=$(TRANSPLANTS) seeds=$(SEEDS) "launch='$(LAUNCH)'"
+	$(RUN) -m anomask tables paper_table=t$* records=results/transplants_development
 
 HOSTS := lungwin256 sarscov2ct224 covidseg256
 study11: $(HOSTS:%=study11-%) ## trained on lungwin256, lesions in normals of three hospitals
 study11-%: $(VENV)/installed
-	$(RUN) -m anomask.transplant half=development 'hosts=$${paths.data}/$*' output=$(TRANSPLANTS)_$*
-	$(RUN) -m anomask.reproduce paper_table=t11 folder=$(TRANSPLANTS)_$* seeds=$(SEEDS) "launch='$(LAUNCH)'"
-	$(RUN) -m anomask.tables paper_table=t11 records=results/transplants_development_$*
+	$(RUN) -m anomask transplant half=development 'hosts=$${paths.data}/$*' output=$(TRANSPLANTS)_$*
+	$(RUN) -m anomask reproduce paper_table=t11 folder=$(TRANSPLANTS)_$* seeds=$(SEEDS) "launch='$(LAUNCH)'"
+	$(RUN) -m anomask tables paper_table=t11 records=results/transplants_development_$*
 
 study-draem: $(VENV)/installed ## the best other method on the test transplants, with the default's augmentation
-	$(RUN) -m anomask.transplant half=test output=data/transplants_test
-	$(RUN) -m anomask.train experiment=baseline_draem data=lungwin256 augment=ct name=lungwin256_draem_ct_seed0
-	$(RUN) -m anomask.evaluate run=lungwin256_draem_ct_seed0 folder=data/transplants_test
+	$(RUN) -m anomask transplant half=test output=data/transplants_test
+	$(RUN) -m anomask train experiment=baseline_draem data=lungwin256 augment=ct name=lungwin256_draem_ct_seed0
+	$(RUN) -m anomask evaluate run=lungwin256_draem_ct_seed0 folder=data/transplants_test
 
 limits: $(VENV)/installed ## where the paper corrupts, and what bounds the default: after make study
-	$(RUN) -m anomask.transplant half=development output=$(TRANSPLANTS)
+	$(RUN) -m anomask transplant half=development output=$(TRANSPLANTS)
 	$(RUN) benchmarks/places.py --codebook lungwin256_codebook_seed0 --folder $(TRANSPLANTS)
-	$(RUN) benchmarks/limits.py --run lungwin256_t11_4_steps_1000_seed0 --folder $(foreach h,$(HOSTS),$(TRANSPLANTS)_$h)
+	$(RUN) benchmarks/limits.py --run lungwin256_steps_1000_seed0 --folder $(foreach h,$(HOSTS),$(TRANSPLANTS)_$h)
 
 reproduce: $(VENV)/installed ## train and evaluate what a table lacks: make reproduce TABLE=1 DATA=lungwin256 SEEDS=3 ROWS=anomask,vae
-	$(RUN) -m anomask.reproduce paper_table=t$(TABLE) dataset=$(DATA) seeds=$(SEEDS) "launch='$(LAUNCH)'" \
+	$(RUN) -m anomask reproduce paper_table=t$(TABLE) dataset=$(DATA) seeds=$(SEEDS) "launch='$(LAUNCH)'" \
 	    $(if $(ROWS),'rows=[$(ROWS)]') $(if $(FOLDER),folder=$(FOLDER))
 
 benchmark: $(VENV)/installed ## time of the synthesiser, a step of stage 2, metrics, data checks, cache, and of training on paper
@@ -98,8 +98,8 @@ $(BASELINES)/installed: constraints-baselines.txt
 	    "import torch, torchvision, anomalib.models; torchvision.ops.nms(torch.eye(4), torch.ones(4), 0.5)" && touch $@
 
 anomalib: $(VENV)/installed ## train and evaluate a model of anomalib: make anomalib MODEL=draem DATA=lungwin256
-	$(RUN) -m anomask.external anomalib=$(MODEL) data=$(DATA) name=$(DATA)_anomalib_$(MODEL)
-	$(RUN) -m anomask.evaluate run=$(DATA)_anomalib_$(MODEL)
+	$(RUN) -m anomask external anomalib=$(MODEL) data=$(DATA) name=$(DATA)_anomalib_$(MODEL)
+	$(RUN) -m anomask evaluate run=$(DATA)_anomalib_$(MODEL)
 
 test: $(VENV)/installed ## the default suite, 3 minutes on 2 cores
 	$(RUN) -m pytest -n 2 --dist worksteal

@@ -18,9 +18,9 @@ from synthesiser import timed
 from torch.utils.data import default_collate
 from verify import write_folder
 
+from anomask.batches import SliceBatch
 from anomask.build import build_data, build_stage
 from anomask.stages.seeding import slice_draws
-from anomask.types import SliceBatch
 
 
 def main():

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from anomask.data.folder.manifest import read_folder
+from anomask.data.loading.slices import read_mask, read_slice
 from anomask.data.lungs import estimate_lungs
-from anomask.data.manifest import read_folder
-from anomask.data.slices import read_mask, read_slice
 
 
 def main():

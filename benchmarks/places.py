@@ -14,13 +14,13 @@ from hydra.utils import instantiate
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
+from anomask.batches import FrozenFeatures, SliceBatch
 from anomask.build import build_data, open_stage
-from anomask.config import CONF_FOLDER, plain, register
 from anomask.models.tokens import patch_mean
-from anomask.runs import find_run
+from anomask.runs.folder import find_run
+from anomask.settings.compose import CONF_FOLDER, plain, register
 from anomask.stages.features import FrozenFeatureSource
 from anomask.synthesis.draws import SliceDraws
-from anomask.types import FrozenFeatures, SliceBatch
 
 LESION = 0.2  # share of a token's patch that a lesion covers
 

@@ -25,14 +25,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from verify import write_folder
 
+from anomask.batches import SliceBatch
 from anomask.build import build_stage
-from anomask.config import CONF_FOLDER, plain, register
-from anomask.data.cache import DecodedSlices
-from anomask.data.frame import WHOLE
-from anomask.data.manifest import read_folder
-from anomask.data.slices import LoadSlice, SliceDataset
+from anomask.data.folder.manifest import read_folder
+from anomask.data.loading.cache import DecodedSlices
+from anomask.data.loading.frame import WHOLE
+from anomask.data.loading.slices import LoadSlice, SliceDataset
+from anomask.settings.compose import CONF_FOLDER, plain, register
 from anomask.stages.features import FeatureCache
-from anomask.types import SliceBatch
 
 STAGES = {  # name: experiment, further settings, batch that is timed
     "small codebook, 128 px": ("codebook", ["data.size=128"], 16),
@@ -248,7 +248,7 @@ def print_paper(stages, data, a, sizes, fixed, each):
     for n_slices in sizes:
         held = [n_slices * size / 1e9 for size in (data["png"], data[256]["bytes"])]
         frozen = [n_slices * (1 - a["val"]) * f["frozen"] / 1e9 for f in stages.values() if "frozen" in f]
-        once = n_slices / data[256]["decode and lungs"] / 8 / 60  # by one process with 8 threads, anomask.data.parallel
+        once = n_slices / data[256]["decode and lungs"] / 8 / 60  # by one process with 8 threads, anomask.parallel
         seconds = held[1] / a["disk"]
         cells = (*held, frozen[-1] if frozen else 0.0)
         rows.append((f"{n_slices:,}", *(f"{value:,.1f}" for value in cells), f"{once:.0f}", f"{seconds:.0f}"))

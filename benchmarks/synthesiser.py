@@ -12,12 +12,12 @@ from functools import partial
 
 import torch
 
+from anomask.batches import FrozenFeatures
 from anomask.synthesis.draws import SliceDraws
 from anomask.synthesis.location import salience
 from anomask.synthesis.replacement import candidates, pooled
 from anomask.synthesis.salience import channel_variance, entropy_change, per_image_minmax, token_salience
 from anomask.synthesis.synthesiser import Synthesiser
-from anomask.types import FrozenFeatures
 
 
 def timed(call, repeats):

@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from anomask.data.cache import DecodedSlices
-from anomask.data.manifest import read_folder
-from anomask.data.parallel import in_parallel, worker_count
-from anomask.data.slices import LoadSlice
-from anomask.data.verification import verify_folder
+from anomask.data.checks.verification import verify_folder
+from anomask.data.folder.manifest import read_folder
+from anomask.data.loading.cache import DecodedSlices
+from anomask.data.loading.slices import LoadSlice
+from anomask.parallel import in_parallel, worker_count
 
 
 def write_slice(path, size, seed):

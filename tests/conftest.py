@@ -11,11 +11,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from anomask.config import CONF_FOLDER, plain, register
-from anomask.evaluate import evaluate
-from anomask.runs import Run
-from anomask.schemas import EvaluateConfig
-from anomask.train import train
+from anomask.evaluation.evaluate import evaluate
+from anomask.runs.folder import Run
+from anomask.settings.compose import CONF_FOLDER, plain, register
+from anomask.settings.schema import EvaluateConfig
+from anomask.training.train import train
 
 os.environ.setdefault("WANDB_MODE", "offline")
 if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core, and what it starts has that core too

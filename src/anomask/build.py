@@ -8,13 +8,13 @@ from hydra.utils import get_class, instantiate
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.loggers import Logger
 
-from anomask.data.datamodule import SliceDataModule
+from anomask.data.loading.datamodule import SliceDataModule
 from anomask.errors import CodebookError, ConfigError
 from anomask.models.codebook_view import CodebookView
 from anomask.models.detector import Detector
 from anomask.models.pixel_detector import PixelDetector
 from anomask.models.vqvae import VQVAE
-from anomask.runs import Run
+from anomask.runs.folder import Run
 from anomask.scoring.scorer import Scorer
 from anomask.stages.baseline import BaselineStage
 from anomask.stages.codebook import CodebookStage

@@ -4,7 +4,7 @@
 class AnomaskError(ValueError):
     """Root of every error that bad input causes; the entry points print it in one line and exit with 1."""
 
-    finding: object = None  # the `anomask.data.findings.Finding` behind it, where there is one
+    finding: object = None  # the `anomask.data.folder.findings.Finding` behind it, where there is one
 
 
 class DataError(AnomaskError):

@@ -1,6 +1,6 @@
 """A Hydra sweeper for jobs that are no grid: each line of a file is one job's overrides.
 
-``python -m anomask.train -m hydra/sweeper=jobs hydra.sweeper.file=jobs.txt [overrides of all jobs]``; any launcher.
+``anomask train -m hydra/sweeper=jobs hydra.sweeper.file=jobs.txt [overrides of all jobs]``; any launcher.
 Hydra finds its plugins in the package ``hydra_plugins`` alone, hence this place.
 """
 

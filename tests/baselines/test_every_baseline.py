@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from anomask.build import build_data, open_stage
-from anomask.config import CONF_FOLDER
-from anomask.data.phantom import write_phantom
+from anomask.data.phantom.dataset import write_phantom
+from anomask.settings.compose import CONF_FOLDER
 from tests.conftest import TINY, TINY_BASELINES, evaluated, fit, settings_of
 
 NAMES = sorted(path.stem for path in (CONF_FOLDER / "baseline").glob("*.yaml"))

@@ -7,7 +7,7 @@ import pytest
 from hydra.errors import ConfigCompositionException
 from hydra.utils import get_object
 
-from anomask.config import CONF_FOLDER
+from anomask.settings.compose import CONF_FOLDER
 from tests.conftest import settings_of
 
 ENTRIES = (

@@ -9,7 +9,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from anomask.build import build_data
 from anomask.callbacks.batch_norm import JointBatchNorm
-from anomask.config import CONF_FOLDER
+from anomask.settings.compose import CONF_FOLDER
 from tests.conftest import TINY, settings_of
 from tests.promises.test_entries import call_here
 

@@ -23,7 +23,7 @@ def call(module, *arguments, folder, check=True):
         "WANDB_MODE": "offline",
     }
     result = subprocess.run(
-        [sys.executable, "-m", f"anomask.{module}", *arguments],
+        [sys.executable, "-m", "anomask", module, *arguments],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -40,7 +40,7 @@ def call_here(module, *arguments, monkeypatch):
     monkeypatch.setattr(sys, "argv", [f"anomask.{module}", *arguments])
     GlobalHydra.instance().clear()
     try:
-        import_module(f"anomask.{module}").main()
+        import_module(f"anomask.commands.{module}").main()
     except SystemExit as stop:
         return stop.code or 0
     return 0

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomask.compare import compare
 from anomask.errors import ConfigError, DataError, RunError
+from anomask.evaluation.compare import compare
 from anomask.files import write_json
-from anomask.runs import Run
-from anomask.schemas import CompareConfig
+from anomask.runs.folder import Run
+from anomask.settings.schema import CompareConfig
 from tests.conftest import evaluated, fit, save, toy_slice
 from tests.tracking.offline_files import OfflineRun, files_of, finished, values
 

@@ -9,7 +9,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from tests.conftest import TINY
-from tests.prepare.made import ID, NAME, write_image, write_nifti, write_series
+from tests.preparation.made import ID, NAME, write_image, write_nifti, write_series
 from tests.promises.test_entries import call_here
 
 WINDOW = (-1350.0, 150.0)

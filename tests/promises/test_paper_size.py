@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from anomask.batches import SliceBatch
 from anomask.build import build_stage
-from anomask.data.frame import WHOLE
-from anomask.types import SliceBatch
+from anomask.data.loading.frame import WHOLE
 from tests.conftest import settings_of
 
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from anomask.config import CONF_FOLDER
+from anomask.settings.compose import CONF_FOLDER
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

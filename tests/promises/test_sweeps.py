@@ -11,24 +11,25 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 
-from anomask import train as entry
-from anomask.config import settings_key
+from anomask.commands.train import main
 from anomask.errors import ConfigError
-from anomask.jobs import find_finished, has_begun
-from anomask.runs import Run
+from anomask.runs.folder import Run
+from anomask.settings.key import settings_key
+from anomask.sweeps.job import find_finished, has_begun
+from anomask.training import train as entry
 from hydra_plugins.anomask_jobs import read_jobs
 from tests.conftest import TINY, fit, settings_of
 
 
 @pytest.fixture
 def sweep(toy_folder, tmp_path, monkeypatch):
-    """Run python -m anomask.train -m in this process, as sweep("seed=0,1"); returns the runs in the sweep's folder."""
+    """Run anomask train -m in this process, as sweep("seed=0,1"); returns the runs in the sweep's folder."""
     fixed = [f"data.folder={toy_folder}", f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache", "name=toy"]
 
     def run(*overrides, label="swept"):
         monkeypatch.setattr(sys, "argv", ["train", "-m", *TINY, *fixed, f"sweep={label}", *overrides])
         try:
-            entry.main()
+            main()
         finally:
             HydraConfig.instance().cfg = None
             logging.getLogger().handlers.clear()
@@ -170,7 +171,7 @@ def test_the_validation_figure_is_the_best_checkpoints(tiny):
 
 def command(folder, toy_folder, *overrides):
     fixed = [f"data.folder={toy_folder}", f"paths.runs={folder}/runs", f"paths.cache={folder}/cache", "name=toy"]
-    return [sys.executable, "-m", "anomask.train", "-m", *TINY, *fixed, *overrides]
+    return [sys.executable, "-m", "anomask", "train", "-m", *TINY, *fixed, *overrides]
 
 
 @pytest.mark.slow
@@ -217,7 +218,7 @@ def test_failed_jobs_of_a_file_are_counted_and_the_others_done(sweep, tmp_path, 
 
 def test_a_job_of_a_file_may_name_an_experiment_with_a_grid(sweep, tmp_path):
     file = tmp_path / "jobs.txt"
-    file.write_text("+ablation=t6_share synthesiser.share=0.3\n")  # its grid has 0.02 to 0.4
+    file.write_text("+ablation=paper_share synthesiser.share=0.3\n")  # its grid has 0.02 to 0.4
     [run] = sweep("hydra/sweeper=jobs", f"hydra.sweeper.file={file}")
     assert run.read_settings()["synthesiser"]["share"] == 0.3
 
@@ -240,7 +241,7 @@ def settings(folder):
 def test_launchers_compose(launcher, extra):
     from hydra import compose, initialize_config_dir
 
-    from anomask.config import CONF_FOLDER, register
+    from anomask.settings.compose import CONF_FOLDER, register
 
     register()
     with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):

@@ -13,9 +13,9 @@ import torch.multiprocessing as mp
 from pytorch_lightning.utilities import rank_zero_only
 
 from anomask.build import build_stage
-from anomask.config import CONF_FOLDER
-from anomask.runs import Run
-from anomask.train import train
+from anomask.runs.folder import Run
+from anomask.settings.compose import CONF_FOLDER
+from anomask.training.train import train
 from tests.conftest import TINY, TINY_BASELINES, fit, run_of
 from tests.promises.test_entries import call
 
@@ -103,7 +103,17 @@ def as_srun(rank, folder, toy_folder, *more):
     environment |= {"ANOMASK_RUNS": f"{folder}/runs", "ANOMASK_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": "1"}
     environment["MASTER_PORT"] = str(20000 + os.getpid() % 20000)
     device = ["device=ddp_cpu2", "trainer.devices=1", "trainer.num_nodes=2"]
-    command = [sys.executable, "-m", "anomask.train", *TINY, *STEPS, f"data.folder={toy_folder}", *device, *more]
+    command = [
+        sys.executable,
+        "-m",
+        "anomask",
+        "train",
+        *TINY,
+        *STEPS,
+        f"data.folder={toy_folder}",
+        *device,
+        *more,
+    ]
     return subprocess.Popen(
         command, cwd=folder, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

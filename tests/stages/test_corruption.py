@@ -4,12 +4,12 @@ from itertools import pairwise
 
 import torch
 
+from anomask.batches import SliceBatch
 from anomask.build import build_stage
-from anomask.data.frame import WHOLE
+from anomask.data.loading.frame import WHOLE
 from anomask.scoring.crops import Crops
 from anomask.stages.optimisation import Optimisation
 from anomask.stages.seeding import slice_draws, step_seed
-from anomask.types import SliceBatch
 
 
 def batch_of(size=32, count=6):

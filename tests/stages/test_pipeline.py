@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from anomask.build import build_data, build_stage, open_stage
 from anomask.errors import CodebookError, ConfigError, DataError, RunError
-from anomask.runs import Run, find_run
+from anomask.runs.folder import Run, find_run
 from anomask.stages.features import FeatureCache
 from tests.conftest import evaluated, fit, run_of
 
@@ -110,7 +110,7 @@ def test_a_run_cut_off_and_resumed_equals_one_that_was_not(tiny, codebook, stage
                 raise MemoryError("killed")
 
     with monkeypatch.context() as patched, pytest.raises(MemoryError):
-        patched.setattr("anomask.train.callbacks_of", lambda s: [*callbacks(s), Cut()])
+        patched.setattr("anomask.training.train.callbacks_of", lambda s: [*callbacks(s), Cut()])
         fit(settings)
     cut = fit(settings, resume=True)
     assert same(weights(whole), weights(cut))
@@ -134,7 +134,7 @@ def test_crops_change_the_threshold_and_no_weights(tiny, codebook):
 
 
 def test_two_trainings_never_share_a_folder(tiny, codebook, monkeypatch):
-    monkeypatch.setattr("anomask.runs.LOCK_WAIT", 0.0)
+    monkeypatch.setattr("anomask.runs.folder.LOCK_WAIT", 0.0)
     settings = tiny("stage=detector", f"codebook_run={codebook.folder}", name="shared")
     with run_of(settings).claimed(), pytest.raises(RunError, match=r"another process trains into .*shared"):
         fit(settings)
@@ -147,7 +147,7 @@ def test_a_file_system_without_locks_is_trained_on_with_a_warning(tmp_path, monk
         def acquire(self, *args, **kwargs):
             raise NotImplementedError
 
-    monkeypatch.setattr("anomask.runs.FileLock", NoLocks)
+    monkeypatch.setattr("anomask.runs.folder.FileLock", NoLocks)
     with Run(tmp_path).claimed():
         assert "nothing keeps a second process out" in caplog.text
 
@@ -214,7 +214,7 @@ def test_a_training_checks_its_data_first_and_when_it_goes_on(tiny, toy_folder, 
     broken = folder / "train/normal/n003.png"
     whole = broken.read_bytes()
     broken.write_bytes(whole[:-90])
-    with pytest.raises(DataError, match=r"1 error in .*n003\.png cannot be .*python -m anomask\.verify folder="):
+    with pytest.raises(DataError, match=r"1 error in .*n003\.png cannot be .*anomask verify folder="):
         fit(settings)
     broken.write_bytes(whole)
     run = fit(settings)

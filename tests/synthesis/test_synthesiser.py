@@ -5,11 +5,11 @@ from functools import partial
 import pytest
 import torch
 
+from anomask.batches import FrozenFeatures
 from anomask.errors import ConfigError
 from anomask.synthesis import location, replacement
 from anomask.synthesis.draws import SliceDraws
 from anomask.synthesis.synthesiser import Synthesiser
-from anomask.types import FrozenFeatures
 
 WHOLE_BAND = dict(neighbours=None, rank_min=0.0, rank_max=1.0)
 LOCATIONS = {

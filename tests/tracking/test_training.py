@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from anomask.entry import current_commit
-from anomask.runs import Run
+from anomask.runs.commit import current_commit
+from anomask.runs.folder import Run
 from tests.conftest import TINY, fit
 from tests.tracking.offline_files import (
     ROOT,
@@ -31,7 +31,7 @@ def test_a_killed_run_goes_on_as_the_same_run_without_a_step_twice(toy_folder, t
     kill.append(f"+callbacks.kill.marker={tmp_path}/killed")
     wandb = ["logger=wandb", "logger.offline=false", "sweep=shares"]
     first = subprocess.run(
-        [sys.executable, "-m", "anomask.train", "stage=codebook", *wandb, *kill, *arguments],
+        [sys.executable, "-m", "anomask", "train", "stage=codebook", *wandb, *kill, *arguments],
         cwd=ROOT,
         env=without_account(tmp_path) | {"WANDB_BASE_URL": f"http://127.0.0.1:{free_port()}"},
         capture_output=True,

@@ -14,7 +14,7 @@ DIGEST_BYTES = 32
 
 
 class ExternalMaps(Baseline):
-    """The maps of a model of another library, which `anomask.external` trained and asked.
+    """The maps of a model of another library, which `anomask.libraries` trained and asked.
 
     Maps are looked up by the 8-bit slice itself, which is all that the other library was shown: the maps of one run
     can neither be mixed up between sets nor be taken for those of other slices.
@@ -49,7 +49,7 @@ class ExternalMaps(Baseline):
             raise ExternalError(
                 f"{self.title} has no map of {int((~same.any(dim=1)).sum())} of {len(image)} slices: it was run once, "
                 f"on {len(self.digests)} validation and test slices. Evaluate on the data of that run, or run it on "
-                "these: python -m anomask.external data=..."
+                "these: anomask external data=..."
             )
         return self.maps[same.int().argmax(dim=1)].to(image.device)
 

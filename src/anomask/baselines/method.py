@@ -6,14 +6,15 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from anomask.types import SliceBatch
+from anomask.batches import SliceBatch
 
 
 class Baseline(nn.Module):
     """A comparison method: learns from normal slices, then draws an anomaly map of any slice.
 
     A subclass gives `loss` if it learns by gradient (`training_loss` if it needs more of a batch than the slices, such
-    as lung masks), `fit` if it also or only looks at all training normals once, and `anomaly_map`. Its slice score is the score rule of `conf/scoring`, the same for every method of a table.
+    as lung masks), `fit` if it also or only looks at all training normals once, and `anomaly_map`. Its slice score is
+    the score rule of `conf/scoring`, the same for every method of a table.
 
     Attributes:
         title: name in tables.

@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 from anomask.baselines.method import Baseline
+from anomask.batches import SliceBatch
 from anomask.losses.pixel import PixelLoss
 from anomask.models.unet import PixelUNet
 from anomask.scoring.anomaly_map import smooth
 from anomask.scoring.looks import Looks
 from anomask.synthesis.draws import SliceDraws
 from anomask.synthesis.opacity import OpacityPainter
-from anomask.types import SliceBatch
 
 
 class PaintedUNet(Baseline):

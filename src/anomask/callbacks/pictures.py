@@ -9,8 +9,8 @@ from PIL import Image
 from pytorch_lightning.utilities import move_data_to_device
 from torch import Tensor
 
+from anomask.batches import SliceBatch
 from anomask.files import whole_file
-from anomask.types import SliceBatch
 
 
 class Pictures(pl.Callback):

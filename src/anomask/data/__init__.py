@@ -1,1 +1,1 @@
-"""Slices on disk to batches: manifest, strict reading, splits by patient, the data modules and the phantom."""
+"""Everything about slices before the model sees them: folders, checks, loading, volumes, phantom, transplants."""

@@ -5,11 +5,11 @@ from typing import Self
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from anomask.batches import Classification
 from anomask.errors import ConfigError
 from anomask.models.refiner import RESIDUAL_SCALE
 from anomask.models.tokens import to_grid, to_tokens
 from anomask.models.vqvae import VQVAE
-from anomask.types import Classification
 
 INPUTS = ("quantised", "latent", "latent_and_residual")
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from anomask.data.manifest import natural_key
+from anomask.data.folder.manifest import natural_key
 from anomask.errors import ConfigError, DataError
 from anomask.files import write_json, write_text
 from anomask.preparation.units import Unit

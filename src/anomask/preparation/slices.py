@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from anomask.data.geometry import Volume
-from anomask.data.images import read_grey, read_label
 from anomask.data.lungs import AIR_HU, estimate_lungs
-from anomask.data.volumes import read_volume
-from anomask.data.window import to_grey
+from anomask.data.volumes.formats import read_volume
+from anomask.data.volumes.geometry import Volume
+from anomask.data.volumes.images import read_grey, read_label
+from anomask.data.volumes.window import to_grey
 from anomask.errors import AnomaskError, DataError, NotAxialError
 from anomask.files import whole_file
 from anomask.preparation.groups import Group

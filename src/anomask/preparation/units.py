@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from zlib import crc32
 
-from anomask.data.geometry import VolumeSource
-from anomask.data.images import is_image
-from anomask.data.manifest import natural_key
-from anomask.data.nifti import stem_of
-from anomask.data.volumes import group_volumes
-from anomask.data.walk import OnFault, files_below
+from anomask.data.folder.manifest import natural_key
+from anomask.data.volumes.formats import group_volumes
+from anomask.data.volumes.geometry import VolumeSource
+from anomask.data.volumes.images import is_image
+from anomask.data.volumes.nifti import stem_of
+from anomask.data.volumes.walk import OnFault, files_below
 from anomask.errors import ConfigError, DataError
 from anomask.preparation.companions import Companions
 from anomask.preparation.groups import SKIPPED, Group, read_table

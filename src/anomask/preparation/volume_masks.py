@@ -6,10 +6,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from anomask.data.geometry import Volume, VolumeSource
-from anomask.data.metaimage import is_metaimage
-from anomask.data.nifti import is_nifti
-from anomask.data.volumes import read_volume
+from anomask.data.volumes.formats import read_volume
+from anomask.data.volumes.geometry import Volume, VolumeSource
+from anomask.data.volumes.metaimage import is_metaimage
+from anomask.data.volumes.nifti import is_nifti
 from anomask.errors import DataError
 
 FARTHEST_MM = 1.0  # by which a mask's corners may lie off its volume's: headers are rounded

@@ -1,1 +1,1 @@
-"""From scored slices to what people read: the result record, tables and a page with pictures."""
+"""From scored slices to what people read: records, tables and pages, one room each."""

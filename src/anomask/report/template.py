@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parent
 
 
 def read(name: str) -> str:
-    """Read a template, style or script that lies beside this module."""
+    """Read a template, style or script by its path in this room."""
     return (FOLDER / name).read_text(encoding="utf-8")
 
 

@@ -1,6 +1,7 @@
 """Figures and tables as Markdown text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 
 def number(value: float | None) -> str:
@@ -15,3 +16,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(
         "| " + " | ".join(str(c).ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines
     )
+
+
+def table_of(columns: dict[str, Callable[[dict[str, Any]], str]], rows: Sequence[dict[str, Any]]) -> str:
+    """Lay out rows, each column by its own function."""
+    return table(list(columns), [[text(row) for text in columns.values()] for row in rows])

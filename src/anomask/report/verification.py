@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from anomask.data.findings import ERROR, Finding
-from anomask.data.verification import Verification
+from anomask.data.checks.verification import Verification
+from anomask.data.folder.findings import ERROR, Finding
 from anomask.errors import AnomaskError
 
 SHOWN = 10  # of one kind; the number of the others is said
@@ -44,7 +44,7 @@ def refusal(verification: Verification) -> AnomaskError | None:
         return None
     message = " ".join(in_short(found)[:3])
     return found[0].raises(
-        f"{_number(len(found), 'error')} in {verification.folder}. {message} All of them: python -m anomask.verify "
+        f"{_number(len(found), 'error')} in {verification.folder}. {message} All of them: anomask verify "
         f"folder={verification.folder} (verify=false trains unchecked)"
     )
 

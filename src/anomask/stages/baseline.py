@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from anomask.batches import Detection, SliceBatch
 from anomask.metrics.pixel import PixelMetrics
 from anomask.models.distributed import all_means
 from anomask.scoring.colour import grey, heat
@@ -14,7 +15,6 @@ from anomask.scoring.scorer import Scorer
 from anomask.stages.normals import ValidationNormals, count_pixels, of_all_processes
 from anomask.stages.optimisation import Optimisation, require_finite
 from anomask.stages.seeding import step_generator, step_seed
-from anomask.types import Detection, SliceBatch
 
 HIGHEST_NORMAL = 0.1  # a map's value at the highest pixel of the validation normals; maps are stored up to 1
 

@@ -6,6 +6,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from anomask.batches import SliceBatch
 from anomask.losses.codebook import CodebookLoss
 from anomask.metrics.codebook_usage import CodebookUsage
 from anomask.models.distributed import all_means
@@ -13,7 +14,6 @@ from anomask.models.vqvae import VQVAE
 from anomask.scoring.colour import grey, heat
 from anomask.stages.optimisation import Optimisation, require_finite
 from anomask.stages.seeding import step_generator
-from anomask.types import SliceBatch
 
 
 class CodebookStage(pl.LightningModule):

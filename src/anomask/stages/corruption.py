@@ -6,12 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from anomask.batches import FrozenFeatures, SliceBatch
 from anomask.models.tokens import patch_mean
 from anomask.models.vqvae import VQVAE
 from anomask.synthesis.draws import SliceDraws
 from anomask.synthesis.opacity import OpacityPainter
 from anomask.synthesis.synthesiser import Synthesiser
-from anomask.types import FrozenFeatures, SliceBatch
 
 
 class Corrupted(NamedTuple):

@@ -6,6 +6,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from anomask.batches import Classification, Detection, SliceBatch
 from anomask.losses.neighbourhood import NeighbourhoodLoss, token_counts
 from anomask.losses.pixel import PixelLoss
 from anomask.metrics.pixel import PixelMetrics
@@ -20,7 +21,6 @@ from anomask.stages.features import FeatureCache, FrozenFeatureSource
 from anomask.stages.normals import ValidationNormals, count_pixels, of_all_processes
 from anomask.stages.optimisation import Optimisation, require_finite
 from anomask.stages.seeding import slice_draws, step_seed
-from anomask.types import Classification, Detection, SliceBatch
 
 
 class DetectorStage(pl.LightningModule):

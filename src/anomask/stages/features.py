@@ -11,9 +11,9 @@ from filelock import FileLock
 from torch import Tensor
 from tqdm import tqdm
 
+from anomask.batches import FrozenFeatures, SliceBatch
 from anomask.models.tokens import patch_mean
 from anomask.models.vqvae import VQVAE
-from anomask.types import FrozenFeatures, SliceBatch
 
 log = logging.getLogger(__name__)
 

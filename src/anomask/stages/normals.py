@@ -5,11 +5,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from anomask.data.frame import in_slice
+from anomask.batches import Detection, SliceBatch
+from anomask.data.loading.frame import in_slice
 from anomask.metrics.pixel import PixelMetrics
 from anomask.models.distributed import all_rows, all_sum
 from anomask.scoring.scorer import Scorer
-from anomask.types import Detection, SliceBatch
 
 
 class ValidationNormals(NamedTuple):

@@ -6,6 +6,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from anomask.batches import Detection, SliceBatch
 from anomask.losses.pixel import PixelLoss
 from anomask.metrics.pixel import PixelMetrics
 from anomask.models.distributed import all_means
@@ -17,7 +18,6 @@ from anomask.stages.normals import ValidationNormals, count_pixels, of_all_proce
 from anomask.stages.optimisation import Optimisation, require_finite
 from anomask.stages.seeding import slice_draws, step_seed
 from anomask.synthesis.opacity import OpacityPainter, Painted
-from anomask.types import Detection, SliceBatch
 
 
 class PixelDetectorStage(pl.LightningModule):

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from anomask.batches import FrozenFeatures
 from anomask.synthesis.draws import SliceDraws
 from anomask.synthesis.salience import per_image_minmax
-from anomask.types import FrozenFeatures
 
 
 def top_tokens(values: Tensor, allowed: Tensor, counts: Tensor) -> Tensor:

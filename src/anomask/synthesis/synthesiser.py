@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from anomask.batches import Corruption, FrozenFeatures
 from anomask.synthesis.draws import SliceDraws
-from anomask.types import Corruption, FrozenFeatures
 
 
 class Synthesiser:

@@ -7,10 +7,10 @@ import numpy as np
 import wandb
 
 from anomask.metrics.image import falling_weights
-from anomask.report.choice import worst
-from anomask.report.page import Picture
-from anomask.report.record import Evaluation
-from anomask.runs import Run
+from anomask.report.evaluation.choice import worst
+from anomask.report.pictures import Picture
+from anomask.report.record.figures import Evaluation
+from anomask.runs.folder import Run
 from anomask.tracking.client import going_on, start
 from anomask.tracking.training import wandb_note
 

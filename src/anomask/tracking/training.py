@@ -11,9 +11,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from anomask.entry import current_commit
 from anomask.files import write_json
-from anomask.runs import Run
+from anomask.runs.commit import current_commit
+from anomask.runs.folder import Run
 from anomask.tracking.client import going_on, start
 
 

@@ -1,1 +1,1 @@
-"""The checks of a data folder, one question a file: pure functions from records and facts to findings."""
+"""What verification looks for in a data folder, one question a file, and the fingerprint that it leaves."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from anomask.data.findings import Finding
-from anomask.data.records import SliceRecord
+from anomask.data.folder.findings import Finding
+from anomask.data.folder.records import SliceRecord
 from anomask.errors import DataError, SplitError
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anomask.data.findings import ERROR, WARNING, Finding
-from anomask.data.records import SliceRecord
+from anomask.data.folder.findings import ERROR, WARNING, Finding
+from anomask.data.folder.records import SliceRecord
 
 # A slice is inverted if its negative fits the set better than it does itself, by this much in correlation. Of 2313
 # real slices none comes above 0.14; with a twentieth of them inverted at a time, 2259 are found and none falsely. In a

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy.fft import dctn
 
-from anomask.data.findings import ERROR, WARNING, Finding
-from anomask.data.records import SliceRecord
+from anomask.data.folder.findings import ERROR, WARNING, Finding
+from anomask.data.folder.records import SliceRecord
 from anomask.errors import SplitError
 
 # Two slices are near-copies if their hashes differ in few bits and their thumbnails correlate. In three real sets the

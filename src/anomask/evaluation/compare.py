@@ -1,0 +1,88 @@
+"""Compare two evaluated runs on the same slices: paired bootstrap differences with p-values."""
+
+import json
+import logging
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anomask.errors import RunError
+from anomask.files import write_json, write_text
+from anomask.metrics.bootstrap import paired_difference
+from anomask.metrics.curves import defined
+from anomask.metrics.image import weighted_auroc, weighted_average_precision
+from anomask.report.record.difference import comparison, pixel_differences
+from anomask.report.record.saved import clusters_in, read_clusters, read_scores
+from anomask.runs.folder import Run
+from anomask.settings.schema import CompareConfig
+
+log = logging.getLogger(__name__)
+
+IMAGE_FIGURES = {"AUROC": weighted_auroc, "AP": weighted_average_precision}
+
+
+def evaluation_of(run: Run, name: str | None) -> tuple[Path, dict[str, Any]]:
+    """Find a run's evaluation folder and read its record.
+
+    Raises:
+        RunError: there is none, or several and no name.
+    """
+    found = sorted(file.parent for file in (run.folder / "evaluation").glob("*/record.json"))
+    chosen = [folder for folder in found if name in (None, folder.name)]
+    if len(chosen) != 1:
+        raise RunError(
+            f"{len(chosen)} evaluations {'' if name is None else f'named {name} '}in {run.folder} (found: "
+            f"{', '.join(folder.name for folder in found) or 'none'}); one is wanted. Evaluate the run, or choose with "
+            "name=<data set>."
+        )
+    return chosen[0], json.loads((chosen[0] / "record.json").read_text(encoding="utf-8"))
+
+
+def compare(first: Run, second: Run, config: CompareConfig) -> Path:
+    """Compare two runs and write the result into the first one's evaluation folder.
+
+    Raises:
+        RunError: the runs were not evaluated on the same slices.
+    """
+    folders, records = zip(*(evaluation_of(run, config.name) for run in (first, second)), strict=True)
+    if records[0]["fingerprint"] != records[1]["fingerprint"]:
+        raise RunError(
+            f"{folders[0]} and {folders[1]} were evaluated on different data (fingerprints differ). Evaluate both "
+            "on the same folder: anomask evaluate run=... folder=..."
+        )
+    rows = image_differences(folders, config.bootstrap, config.seed)
+    for region in ("slice", "lung"):
+        clusters = [read_clusters(folder, region) for folder in folders]
+        if None not in clusters:
+            rows += pixel_differences(*clusters, region, config.bootstrap, config.seed)
+    names = [f"{record['run']} ({run.folder.name})" for record, run in zip(records, (first, second), strict=True)]
+    text = comparison(*names, rows)
+    target = folders[0] / f"against_{second.folder.parent.name}_{second.folder.name}"
+    write_json(target.with_suffix(".json"), {"first": names[0], "second": names[1], "rows": rows})
+    write_text(target.with_suffix(".md"), text)
+    sys.stdout.write(text)
+    return target.with_suffix(".json")
+
+
+def image_differences(folders: tuple[Path, Path], n_resamples: int, seed: int) -> list[dict[str, Any]]:
+    """Return slice-level differences, all diseases together and each against all normals."""
+    tables = [{row["path"]: row for row in read_scores(folder)} for folder in folders]
+    paths = sorted(tables[0])
+    about = [tables[0][path] for path in paths]
+    names, unit = clusters_in(tables, paths)
+    rows = []
+    for group in ["all", *sorted({row["disease"] for row in about} - {""})]:
+        kept = [index for index, row in enumerate(about) if group in ("all", row["disease"]) or not row["disease"]]
+        labels = np.array([bool(about[index]["disease"]) for index in kept])
+        own = [names[index] for index in kept]
+        scores = [np.array([float(table[paths[index]]["score"]) for index in kept]) for table in tables]
+        for name, metric in IMAGE_FIGURES.items():
+            figures = [partial(metric, values, labels) for values in scores]
+            values = [defined(figure(np.ones((1, len(kept))))[0]) for figure in figures]
+            rng = np.random.default_rng(seed)
+            found, p_value = paired_difference(*figures, own, n_resamples, rng, unit)
+            rows.append({"figure": f"slice {name}", "group": group, "values": values, **found._asdict(), "p": p_value})
+    return rows

@@ -1,0 +1,164 @@
+"""Evaluate a trained detector: open its run folder, score a test set once, write the result record."""
+
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from anomask.batches import SliceBatch
+from anomask.build import Stage, open_stage
+from anomask.data.checks.verification import verify_folder
+from anomask.data.loading.datamodule import SliceDataModule
+from anomask.errors import ConfigError
+from anomask.evaluation.seen import Slices, detect, open_slices
+from anomask.metrics.bootstrap import cluster_names, clusters_of
+from anomask.metrics.trivial import PixelFloors, trivial_features
+from anomask.report.evaluation.choice import choose_pictures
+from anomask.report.evaluation.files import write_results
+from anomask.report.evaluation.markdown import brief
+from anomask.report.pictures import Picture, to_pixels, write_map
+from anomask.report.record.figures import Evaluation, ScoredSlice, build_record
+from anomask.report.record.localisation import PixelTally
+from anomask.report.record.names import ANOMALY_MAP
+from anomask.report.verification import in_short
+from anomask.runs.commit import current_commit
+from anomask.runs.folder import Run
+from anomask.scoring.colour import grey, heat, outline, overlay, paint
+from anomask.settings.schema import EvaluateConfig
+from anomask.stages.baseline import BaselineStage
+
+log = logging.getLogger(__name__)
+
+TRACKING = ("off", "offline", "online")
+
+
+def score(
+    stage: Stage, data: Slices, threshold: dict[str, Any], maps_folder: Path | None, progress: bool
+) -> Evaluation:
+    """Score every test slice once.
+
+    Args:
+        stage: the detector.
+        data: where the test slices come from; the floors are fixed on its training normals.
+        threshold: of the run, from validation normals.
+        maps_folder: where the maps go as 16-bit PNG, or None.
+        progress: whether to show a progress bar.
+    """
+    normals = [batch.image for batch in data.whole.ordered_loader(data.whole.train_set)]
+    floors = PixelFloors(normals)
+    normal_features = torch.cat([trivial_features(image) for image in normals]).numpy()
+    records = data.whole.test_set.records
+    clusters, unit = cluster_names([r.patient for r in records], [r.lesion_donor for r in records])
+    unit = clusters_of(clusters, unit)[1]
+    tally, slices = PixelTally(threshold.get("pixel", {}).get("threshold"), unit), []
+    loaders = (part.test_dataloader() for part in data)
+    for batch, seen in tqdm(zip(*loaders, strict=True), desc="evaluate", unit="batch", disable=not progress):
+        rows = batch.index.tolist()
+        own = [records[row] for row in rows]
+        scores, found = detect(stage, seen)
+        maps = found | floors(batch.image)
+        names, diseases = ([getattr(record, field) for record in own] for field in ("name", "disease"))
+        tally.update(batch, maps, names, [clusters[row] for row in rows], diseases)
+        features = trivial_features(batch.image).tolist()
+        for record, value, trivial in zip(own, scores.tolist(), features, strict=True):
+            known = record.name, record.patient, record.disease, value, tuple(trivial), record.lesion_donor
+            slices.append(ScoredSlice(*known))
+        if maps_folder is not None:
+            for record, anomaly_map in zip(own, maps[ANOMALY_MAP], strict=True):
+                write_map(maps_folder / record.name, anomaly_map)
+    return Evaluation(slices, normal_features, tally, threshold)
+
+
+def draw(stage: Stage, data: Slices, chosen: dict[str, str], evaluation: Evaluation) -> list[Picture]:
+    """Detect the chosen slices again and lay their maps over them."""
+    scale = min(2 * evaluation.threshold["threshold"], 1.0)  # maps end at 1
+    scores = {scored.name: scored.score for scored in evaluation.slices}
+    pictures = []
+    for row, record in enumerate(data.whole.test_set.records):
+        if record.name not in chosen:
+            continue
+        batch, seen = (SliceBatch(*(part[None] for part in one.test_set[row])) for one in data)
+        image, anomaly_map = batch.image[0, 0], detect(stage, seen)[1][ANOMALY_MAP][0, 0]
+        outlined = paint(grey(image), outline(batch.mask[0, 0]), (0.1, 1.0, 0.3))
+        panel = [grey(image), outlined, heat(anomaly_map / scale), overlay(image, anomaly_map, scale)]
+        caption = f"{record.name}: score {scores[record.name]:.4g} ({chosen[record.name]})"
+        pictures.append(Picture(record.name, caption, to_pixels(panel)))
+    order = list(chosen)
+    return sorted(pictures, key=lambda picture: order.index(picture.slice_name))
+
+
+def evaluate(config: EvaluateConfig, run: Run) -> Path:
+    """Score the test set of a detector run and write the results into its folder.
+
+    Args:
+        config: see `conf/evaluate.yaml`.
+        run: a finished detector run.
+
+    Returns:
+        the folder of the results
+    """
+    if config.wandb not in TRACKING:
+        raise ConfigError(f"wandb is {config.wandb!r}; use one of {', '.join(TRACKING)}.")
+    stage = open_stage(run, config.checkpoint).to(config.device)
+    changes = {"batch_size": config.batch_size, "progress": config.progress, "augment": None}
+    data = open_slices(stage.settings, config.folder, **changes)
+    folder = run.evaluation_folder(config.name or data.whole.folder.name)
+    start = time.perf_counter()
+    maps_folder = folder / "maps" if config.maps else None
+    evaluation = score(stage, data, run.read_threshold(), maps_folder, config.progress)
+    log.info("%d slices in %.0f s", len(evaluation.slices), time.perf_counter() - start)
+    record = build_record(
+        evaluation, about_run(stage, data.seen, run, config.checkpoint), config.bootstrap, config.seed
+    )
+    pictures = draw(stage, data, choose_pictures(evaluation.slices, config.pictures), evaluation)
+    write_results(folder, record, evaluation, pictures)
+    if config.wandb != "off":
+        from anomask.tracking.evaluation import log_evaluation  # W&B takes a second to import
+
+        log_evaluation(record, evaluation, pictures, run, config.wandb == "offline", config.wandb_project)
+    sys.stdout.write(brief(record))
+    log.info("results: %s (look at report.html)", folder)
+    return folder
+
+
+def about_run(stage: Stage, data: SliceDataModule, run: Run, checkpoint: str) -> dict[str, Any]:
+    """Return what identifies a record: run, settings, data, code and what the training cost."""
+    return {
+        "run": stage.settings["name"],
+        "seed": stage.settings["seed"],
+        **about_method(stage),
+        "checkpoint": checkpoint,
+        "commit": current_commit(),
+        "data": data.folder.name,
+        "fingerprint": data.fingerprint(),
+        "data_fingerprint": fingerprint_of(data, stage.settings),
+        "training_fingerprint": run.read_fingerprint(),
+        "synthetic": data.synthetic,
+        "size": data.size,
+        "crop": data.crop,
+        "cost": run.read_cost(),
+    }
+
+
+def about_method(stage: Stage) -> dict[str, Any]:
+    """Return a record's method, as tables name it, and the settings that made it."""
+    if isinstance(stage, BaselineStage):
+        method, groups = stage.method, ("baseline", "scoring", "stage")
+        about = {"name": method.title, "family": method.family, "source": method.source}
+    else:
+        groups = ("model", "synthesiser", "loss", "scoring", "stage")
+        about = {"name": stage.settings.get("title", "anomask"), "family": "ours", "source": "docs/method.md"}
+    return {"method": about, "settings": {name: stage.settings[name] for name in groups}}
+
+
+def fingerprint_of(data: SliceDataModule, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what the evaluated set is, and log what is doubtful about it."""
+    memory = Path(settings["paths"]["cache"]) / "fingerprints"
+    verification = verify_folder(data.folder, data.on_mixed_size, memory, data.progress)
+    for line in in_short(verification.findings):
+        log.warning("%s", line)
+    return verification.fingerprint

@@ -1,0 +1,1 @@
+"""New slices and volumes through a trained run."""

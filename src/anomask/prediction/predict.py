@@ -1,0 +1,187 @@
+"""Predict new slices or volumes with a trained detector: scores, maps, lesion candidates and a page to look at."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning.utilities import move_data_to_device
+from tqdm import tqdm
+
+from anomask.build import Stage, open_stage
+from anomask.data.loading.frame import Frame
+from anomask.data.loading.inputs import Case, find_inputs, input_batch, read_cases
+from anomask.data.loading.slices import to_source
+from anomask.data.volumes.window import window_of
+from anomask.errors import ConfigError, DataError, RunError
+from anomask.files import whole_folder
+from anomask.report.prediction.files import MAPS, MARKER, Decision, PredictionWriter
+from anomask.runs.commit import current_commit
+from anomask.runs.folder import Run
+from anomask.settings.schema import PredictConfig
+
+log = logging.getLogger(__name__)
+
+FEW_LUNGS = 0.1  # a chest CT shows lung in most slices; below this share something else was given
+
+
+class Faults:
+    """Reports what cannot be used, one line each, and keeps the lines; raises at once where `strict`."""
+
+    def __init__(self, strict: bool) -> None:
+        self.strict, self.lines = strict, []
+
+    def __call__(self, fault: DataError) -> None:
+        """Take a fault."""
+        if self.strict:
+            raise fault
+        log.error("%s: %s", type(fault).__name__, fault)
+        self.lines.append(str(fault))
+
+
+class Predictor:
+    """Turns cases into maps in their own geometry, scores, and the pixels where lesion candidates may lie.
+
+    Args:
+        stage: what detects; of it `detect` and `settings` are used.
+        batch_size: slices at once.
+        device: where.
+    """
+
+    def __init__(self, stage: Stage, batch_size: int, device: str) -> None:
+        self.stage, self.batch_size, self.device = stage.to(device), batch_size, torch.device(device)
+        data, scoring = stage.settings["data"], stage.settings["scoring"]
+        self.size, self.lung_masks, self.within_lung = data["size"], data["lung_masks"], scoring["within_lung"]
+        self.crop = data.get("crop", "none")  # runs of before it have none
+        self.lungs: dict[str, list[bool]] = {}  # series -> whether each of its slices shows lung
+
+    def __call__(self, case: Case) -> tuple[list[np.ndarray], list[float], list[np.ndarray]]:
+        """Return maps [H, W] float32, scores, and where candidates count [H, W] bool, of each slice."""
+        maps, scores, within = [], [], []
+        for start in range(0, len(case.pixels), self.batch_size):
+            pixels = case.pixels[start : start + self.batch_size]
+            batch = input_batch(pixels, self.size, self.crop)
+            self.lungs.setdefault(case.series, []).extend(batch.lung_mask.flatten(1).any(1).tolist())
+            if not self.within_lung or self.lung_masks == "given":  # as in training and evaluation
+                batch = batch._replace(lung_mask=torch.ones_like(batch.lung_mask))
+            found = move_data_to_device(self.stage.detect(move_data_to_device(batch, self.device)), torch.device("cpu"))
+            frames = (Frame(*frame) for frame in batch.frame.tolist())
+            for values, own, lung, frame in zip(found.anomaly_map, pixels, batch.lung_mask, frames, strict=True):
+                maps.append(to_source(values, own.shape, frame))
+                within.append(to_source(lung.float(), own.shape, frame) >= 0.5)
+            scores += found.score.tolist()
+        return maps, scores, within
+
+    def warn_of_lungs(self) -> None:
+        """Warn where next to no slice shows lung: a map of another body part means nothing."""
+        for series, seen in self.lungs.items():
+            if sum(seen) < FEW_LUNGS * len(seen):
+                text = "%s: lung is seen in %d of %d slices. Is it a chest CT, in the right window?"
+                log.warning(text, series or "single slices", sum(seen), len(seen))
+
+
+def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
+    """Predict an input and write the results; nothing is written if an error ends it.
+
+    Args:
+        config: see `conf/predict.yaml`.
+        run: a finished detector run.
+
+    Returns:
+        the folder of the results, and a line for each slice or volume that could not be used
+
+    Raises:
+        AnomaskError: nothing of the input can be used, settings that contradict each other or the run, and, where
+            `strict`, the first slice or volume that cannot be used.
+    """
+    place, window = Path(config.input), choose_window(config.window, run)
+    target = Path(config.output).resolve() if config.output else run.prediction_folder(place.resolve().name)
+    check(config, place, target)
+    faults = Faults(config.strict)
+    inputs = find_inputs(place, config.limit, faults)
+    if inputs.slices and config.maps == "nifti":
+        raise ConfigError(
+            f"maps is nifti, and {place} has single slices, which have no geometry. Use auto, png or both."
+        )
+    predictor = Predictor(open_stage(run, config.checkpoint), config.batch_size, config.device)
+    title = f"{place.resolve().name}, by {predictor.stage.settings['name']}"
+    bar = tqdm(desc="predict", unit="slice", total=len(inputs.slices), disable=not config.progress)
+    with whole_folder(target, MARKER) as folder, bar:
+        writer = PredictionWriter(folder, title, decision_of(run), config.maps, config.overlays, config.min_pixels)
+        for case in read_cases(inputs, config.batch_size, window, faults):
+            bar.total += 0 if case.volume is None else len(case.pixels)
+            writer.add(case, *predictor(case))
+            bar.update(len(case.pixels))
+            del case  # before the next one is read
+        if not writer.slices:
+            raise DataError(f"nothing of {place} could be used: {len(faults.lines)} faults, see above.")
+        predictor.warn_of_lungs()
+        writer.close(about(config, run, predictor, window) | {"faults": faults.lines})
+    return target, faults.lines
+
+
+def check(config: PredictConfig, place: Path, target: Path) -> None:
+    """Raise a ConfigError for settings that cannot be meant."""
+    if config.maps not in MAPS:
+        raise ConfigError(f"maps is {config.maps!r}; use one of {', '.join(MAPS)}.")
+    for name, least in (("batch_size", 1), ("min_pixels", 1), ("limit", 1)):
+        value = getattr(config, name)
+        if value is not None and value < least:
+            raise ConfigError(f"{name} is {value}; at least {least} is wanted.")
+    if place.is_dir() and target.is_relative_to(place.resolve()):
+        raise ConfigError(f"output {target} lies in the input {place}: its pictures would be predicted the next time.")
+
+
+def choose_window(given: Any, run: Run) -> tuple[float, float]:
+    """Return the window of volumes in HU: the one that the run's slices were prepared with, or lung.
+
+    Args:
+        given: a name or range, or None.
+        run: its fingerprint.json says how its slices were prepared, where `anomask prepare` made them.
+
+    Raises:
+        ConfigError: another window than the run's is asked for.
+    """
+    preparation = (run.read_fingerprint() or {}).get("preparation") or {}  # null where someone else made the slices
+    prepared = (preparation.get("common") or {}).get("window")
+    if prepared is None:
+        return window_of("lung" if given is None else given)
+    if given is not None and window_of(given) != window_of(prepared):
+        raise ConfigError(
+            f"window is {given}; the run was trained on slices of the window {prepared} ({run.fingerprint_file}). "
+            "Leave window out: a detector sees another window as anomalous everywhere."
+        )
+    return window_of(prepared)
+
+
+def decision_of(run: Run) -> Decision:
+    """Read the thresholds of a run.
+
+    Raises:
+        RunError: it has none for pixels.
+    """
+    threshold = run.read_threshold()
+    if "pixel" not in threshold:
+        raise RunError(
+            f"{run.threshold_file} has no threshold for pixels: an old version wrote it. Train the run again."
+        )
+    normals = run.read_normal_scores()
+    return Decision(
+        threshold["threshold"], threshold["pixel"]["threshold"], None if normals is None else np.array(normals)
+    )
+
+
+def about(config: PredictConfig, run: Run, predictor: Predictor, window: tuple[float, float]) -> dict[str, Any]:
+    """Return what identifies a prediction: run, code, input and what was decided with."""
+    return {
+        "run": predictor.stage.settings["name"],
+        "run_folder": run.folder.name,
+        "checkpoint": config.checkpoint,
+        "commit": current_commit(),
+        "input": Path(config.input).resolve().name,
+        "window_hu": list(window),
+        "min_pixels": config.min_pixels,
+        "threshold": run.read_threshold(),
+        "note": "For research use only; not a medical device.",
+    }

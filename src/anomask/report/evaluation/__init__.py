@@ -1,0 +1,1 @@
+"""What an evaluation leaves to read: scores, summary, overlays and its page."""

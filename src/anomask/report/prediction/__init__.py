@@ -1,0 +1,1 @@
+"""What a prediction leaves to read: scores, maps, lesion candidates and the page to leaf through them."""

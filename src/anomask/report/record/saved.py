@@ -1,0 +1,61 @@
+"""Reading what an evaluation wrote: scores by slice, pixel histograms by patient. Knows no torch."""
+
+import csv
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from anomask.errors import RunError
+from anomask.metrics.bootstrap import cluster_names
+from anomask.metrics.pixel_clusters import PixelClusters
+
+
+def clusters_file(folder: Path, region: str) -> Path:
+    """Name the file of the pixel histograms by patient or slice, which paired comparisons resample."""
+    return folder / f"pixels_{region}.npz"
+
+
+def read_clusters(folder: Path, region: str) -> PixelClusters | None:
+    """Read pixel histograms, or return None where the evaluation has none.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    file = clusters_file(folder, region)
+    if not file.is_file():
+        return None
+    try:
+        with np.load(file) as arrays:
+            return PixelClusters.from_arrays(dict(arrays))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, RunError):
+            raise
+        raise RunError(f"{file} is damaged ({type(error).__name__}: {error}). Evaluate the run again.") from error
+
+
+def clusters_in(tables: Sequence[dict[str, dict[str, str]]], paths: Sequence[str]) -> tuple[list[str], str]:
+    """Return what intervals resample as a whole, and its unit.
+
+    Args:
+        tables: lines of the scores.csv of several evaluations on the same slices, by path; older ones know no donors of
+            lesions, so those of any are taken.
+        paths: of the slices.
+    """
+    knows = [table for table in tables if any(row.get("lesion_donor") for row in table.values())]
+    rows = [(knows or tables)[0][path] for path in paths]
+    return cluster_names([row["patient"] for row in rows], [row.get("lesion_donor") or "" for row in rows])
+
+
+def read_scores(folder: Path) -> list[dict[str, str]]:
+    """Read scores.csv.
+
+    Raises:
+        RunError: the folder has none.
+    """
+    file = folder / "scores.csv"
+    if not file.is_file():
+        raise RunError(f"no scores.csv in {folder}. Wanted: the results of anomask evaluate.")
+    with file.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))

@@ -1,0 +1,1 @@
+"""Run folders: what is in one, how to find one, and which code wrote it."""

@@ -1,0 +1,17 @@
+"""What Lightning says at every start and no user can act on."""
+
+import logging
+import warnings
+
+
+def quieten() -> None:
+    """Hide what Lightning says at every start and no user can act on; real warnings stay."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    for message in (
+        r".*isinstance\(treespec.*",
+        r".*does not have many workers.*",
+        r"Found \d+ module\(s\) in eval mode.*",  # the frozen codebook is meant to be
+        r".*smaller than the logging interval.*",
+        r"Experiment logs directory.*",  # the run folder holds more than logs
+    ):
+        warnings.filterwarnings("ignore", message)
