@@ -201,6 +201,7 @@ class RowConfig:
     run: str = MISSING  # overrides of anomask train
     codebook: str = ""  # overrides of the stage 1 that it stands on, beside experiment=codebook
     title: str | None = None  # None: the record's own
+    pending: bool = False  # not measured on every set yet: where it has no record, the table names it below, as missing
 
 
 @dataclass

@@ -113,7 +113,15 @@ def _build(settings: dict[str, Any], run: Run) -> tuple[pl.LightningDataModule, 
 
 
 def _codebook(settings: dict[str, Any]) -> Run | None:
-    if settings.get("weights_run") or not needs_codebook(settings):
+    if settings.get("weights_run"):
+        return None
+    if not needs_codebook(settings):
+        if settings["stage"]["name"] == "detector" and settings["codebook_run"]:
+            raise ConfigError(
+                f"codebook_run={settings['codebook_run']} is given, and this detector has no codebook (model.view is "
+                "null). Leave codebook_run out, or use model=unet_codebook (its view beside the slice) or "
+                "experiment=detector_tokens or detector_paper."
+            )
         return None
     if not settings["codebook_run"]:
         what = settings["baseline"]["_target_"] if settings["baseline"] else "stage=detector"
