@@ -36,7 +36,7 @@ from anomask.stages.features import FeatureCache
 
 STAGES = {  # name: experiment, further settings, batch that is timed
     "small codebook, 128 px": ("codebook", ["data.size=128"], 16),
-    "small detector, 128 px": ("detector", ["data.size=128"], 16),
+    "small detector, 128 px": ("detector_tokens", ["data.size=128"], 16),
     "paper codebook, 256 px": ("paper_codebook", ["data.size=256"], 2),
     "paper detector, 256 px": ("paper_detector", ["data.size=256"], 2),
 }

@@ -96,7 +96,7 @@ def test_slice_lesion_and_lungs_are_cropped_alike(lesion):
     assert float(frame[0, 2]) < 0.9 and whole["frame"].tolist() == [0, 0, 1]
     for name in ("mask", "lung_mask"):
         back = in_slice(framed[name][None].float(), frame)[0] >= 0.5
-        assert float((back ^ whole[name]).sum()) < 0.1 * float(whole[name].sum()), name
+        assert float((back ^ whole[name]).sum()) < 0.15 * float(whole[name].sum()), name
         assert framed[name].sum() > 1.2 * whole[name].sum()  # enlarged
     seen = in_slice(torch.ones(1, 1, 48, 48), frame)[0] > 0.99
     difference = (in_slice(framed["image"][None], frame)[0] - whole["image"])[seen]
