@@ -5,11 +5,15 @@ import json
 import pytest
 import torch
 
-from anomask.build import build_data, build_stage, needs_codebook, open_stage
+from anomask.batches import Detection, SliceBatch
+from anomask.build import build_scorer, build_stage, needs_codebook
 from anomask.data.loading.frame import in_slice
 from anomask.errors import ConfigError
 from anomask.evaluation.seen import detect, open_slices
+from anomask.metrics.histogram import score_bins
+from anomask.metrics.pixel import PixelMetrics
 from anomask.report.record.names import ANOMALY_MAP
+from anomask.stages.normals import count_pixels
 from tests.conftest import TINY, evaluated, fit, settings_of
 
 SMALL = ["experiment=detector", "model.network.features=[4,4,8,8,8,4]"]
@@ -60,14 +64,17 @@ def test_maps_of_cropped_slices_are_those_of_the_whole_slices(small):
     assert uncropped.whole is uncropped.seen
 
 
-def test_pixel_thresholds_count_the_whole_slice(small):
-    run = fit(small())
-    stage = open_stage(run, "best")
-    data = build_data(stage.settings, progress=False)
-    data.setup("fit")
-    values = torch.cat([in_slice(stage.detect(b).anomaly_map, b.frame).flatten() for b in data.val_dataloader()])
-    share = float((values <= run.read_threshold()["pixel"]["threshold"]).float().mean())
-    assert share == pytest.approx(run.read_threshold()["pixel"]["specificity"], abs=0.01)
+def test_pixels_of_validation_normals_are_those_of_the_whole_slices():
+    lung = torch.ones(1, 1, 32, 32, dtype=torch.bool)
+    known, frame = torch.zeros(1, dtype=torch.bool), torch.tensor([[0.25, 0.25, 0.5]])
+    batch = SliceBatch(torch.rand(1, 1, 32, 32), torch.zeros(1, dtype=torch.int64), ~lung, lung, known, known, frame)
+    detection = Detection(torch.full((1, 1, 32, 32), 0.5), torch.zeros(1))
+    for within_lung, counted in ((False, 32 * 32), (True, 16 * 16)):
+        pixels, scorer = PixelMetrics(), build_scorer(settings_of(f"scoring.within_lung={str(within_lung).lower()}"))
+        count_pixels(pixels, scorer, batch, detection)
+        found = pixels.negatives
+        assert int(found.sum()) == counted and int(found[score_bins(torch.tensor([0.5]))]) >= 14 * 14
+        assert int(found[score_bins(torch.tensor([0.0]))]) == counted - 16 * 16
 
 
 def test_a_codebooks_view_needs_a_codebook_of_slices_cropped_alike(small, codebook):
