@@ -111,7 +111,7 @@ lint: $(VENV)/installed ## style of the code
 	$(VENV)/bin/ruff check src tests benchmarks
 	$(VENV)/bin/ruff format --check src tests benchmarks
 
-# An environment that already holds a torch build (GPU users, README) is kept: pip finds torch satisfied.
+# An environment that already holds a torch build (docs/start/install.md) is kept: pip finds torch satisfied.
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'

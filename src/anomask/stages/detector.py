@@ -1,4 +1,4 @@
-"""Stage 2, *detector*: restorer and classifier learn from synthetic anomalies (docs/method.md sections 3 to 6)."""
+"""Stage 2, *detector*: restorer and classifier learn from synthetic anomalies (method.md sections 3 to 6)."""
 
 from typing import Any
 
@@ -105,7 +105,7 @@ class DetectorStage(pl.LightningModule):
 
     @torch.no_grad()
     def detect(self, batch: SliceBatch) -> Detection:
-        """Detect anomalies in slices (docs/method.md section 6); labels in the batch are not looked at."""
+        """Detect anomalies in slices (method.md section 6); labels in the batch are not looked at."""
         return self._detect(batch, with_crops=True)[0]
 
     def _detect(self, batch: SliceBatch, with_crops: bool) -> tuple[Detection, Tensor]:
