@@ -42,12 +42,16 @@ def record_figure(part, group, figure):
     return read
 
 
-def untouched_half(folder):
-    """Pixel AP in the lung over the patients none of whose lesions chose a setting."""
+def lung_ap(folder, *halves):
     clusters = read_clusters(folder, "lung")
     names = sorted(clusters.held)
-    untouched = half_of(names, "test")
-    return float(clusters.figures(np.array([[name in untouched for name in names]], float))["ap"][0])
+    counted = set().union(*(half_of(names, half) for half in halves))
+    return float(clusters.figures(np.array([[name in counted for name in names]], float))["ap"][0])
+
+
+def untouched_half(folder):
+    """Pixel AP in the lung over the patients none of whose lesions chose a setting."""
+    return lung_ap(folder, "test")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +77,7 @@ def test_the_floors_are_those_of_the_records():
     transplants = record_figure("image", "all", "floor")(folders("transplants_test", "anomask")[0])
     slices = record_figure("image", "covid19", "floor")(folders("sarscov2ct224", "anomask")[0])
     found = [row_of(text)[2] for text in ("COVID-19 lesions", "Transplants", "COVID-19 slices")]
-    assert found == [f"{value:.3f}" for value in (lung["floor"]["ap"], transplants, slices)]
+    assert found == [f"{lung['floor']['ap']:.3f} (10 patients)", f"{transplants:.3f}", f"{slices:.3f}"]
 
 
 def test_what_readme_says_beside_the_rows():
@@ -84,3 +88,20 @@ def test_what_readme_says_beside_the_rows():
         rows = json.loads((folder / "record.json").read_text())["pixel"]
         whole = next(row for row in rows if (row["group"], row["map"]) == ("all", "anomaly map"))
         assert whole["ap"] < whole["prevalence"]
+
+
+@pytest.mark.parametrize(
+    ("text", "halves"),
+    [
+        ("all ten patients", ("development", "test")),
+        ("the five whose lesions chose settings", ("development",)),
+        ("**the five others**", ("test",)),
+    ],
+)
+def test_the_halves_of_the_headline_page(text, halves):
+    page = (ROOT / "docs/evidence/headline.md").read_text()
+    line = next(line for line in page.splitlines() if line.startswith(f"| {text} |"))
+    ours, *others = (
+        [lung_ap(folder, *halves) for folder in folders("covidseg256", row)] for row in ("anomask", *OTHERS)
+    )
+    assert re.findall(r"\d\.\d{3} ± \d\.\d{3}", line) == [spread(ours), spread(max(others, key=fmean))]

@@ -33,6 +33,16 @@ def test_readme_is_short_and_says_first_what_it_is_and_how_to_see_it():
     assert not re.search(r"\b(?=\w*\d)(?=\w*[a-f])[0-9a-f]{7,}\b|\bseeds?\b", text)  # they are in docs/evidence
 
 
+@pytest.mark.parametrize("term", ["anomaly map", "score", "codebook", "detector", "floor", "threshold", "transplants"])
+def test_a_term_is_explained_where_readme_uses_it_first(term):
+    first = re.search(rf"(\**)\b{term}\b", CODE.sub("", README.read_text()), re.IGNORECASE)
+    assert first[1], first  # it stands out where it is explained
+
+
+def test_readme_does_without_the_words_of_the_method():
+    assert not re.search(r"\b(tokens?|salien\w+|quanti\w+)\b", CODE.sub("", README.read_text()), re.IGNORECASE)
+
+
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
 def test_prose_keeps_to_100_columns(page):
     prose = [line for line in CODE.sub("", page.read_text()).splitlines() if not line.startswith("|")]
@@ -76,7 +86,7 @@ def is_known(verb, setting):
     """Say whether a setting is a choice or a key that its command has."""
     name, _, value = setting.lstrip("+").partition("=")
     held = keys_of(verb)
-    if (CONF_FOLDER / name).is_dir() and (verb == "train" or isinstance(held.get(name), dict)):
+    if (CONF_FOLDER / name).is_dir() and isinstance(held.get(name, {}), dict):
         return value == "null" or all(list((CONF_FOLDER / name).glob(f"{one}.yaml")) for one in value.split(","))
     for part in name.split("."):
         if not isinstance(held, dict) or part not in held:
@@ -102,7 +112,7 @@ def test_choices_and_keys_named_in_passing_exist():
     found = [
         (page.name, setting)
         for page in PAGES
-        for setting in re.findall(r"`([+]?[a-z][\w.]*=[^`\s<]*)[^`\n]*`", CODE.sub("", page.read_text()))
+        for setting in re.findall(r"`([+]?[a-z][\w.]*=[^`\s<]+)[^`\n]*`", CODE.sub("", page.read_text()))
     ]
     assert len(found) > 40
     assert [each for each in found if not any(is_known(verb, each[1]) for verb in VERBS)] == []
