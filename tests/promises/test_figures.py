@@ -13,8 +13,8 @@ from anomask.data.transplants.lesions import half_of
 from anomask.report.record.saved import read_clusters
 
 ROOT = Path(__file__).parents[2]
-OURS = ("anomask", "anomask_paper")
-OTHERS = [row for row in yaml.safe_load((ROOT / "conf/methods/default.yaml").read_text()) if row not in OURS]
+METHODS = yaml.safe_load((ROOT / "conf/methods/default.yaml").read_text())
+OTHERS = [row for row, about in METHODS.items() if not row.startswith("anomask") and not about.get("pending")]
 README = (ROOT / "README.md").read_text()
 
 
