@@ -141,3 +141,10 @@ def test_the_example_of_own_settings_composes(tmp_path):
         found = compose("train", overrides=[f"hydra.searchpath=[file://{tmp_path}]", "experiment=ours_long"])
     assert (found.name, found.data.folder, found.trainer.max_steps) == ("ours_long", "data/ours", 2000)
     assert found.stage.name == "detector"
+
+
+def test_the_page_of_data_sets_names_all_of_them():
+    page = (ROOT / "docs/reference/data.md").read_text()
+    names = {path.stem for group in ("data", "recipe") for path in (CONF_FOLDER / group).glob("*.yaml")} - {"folder"}
+    assert len(names) > 10 and {name for name in names if f"`{name}`" not in page and f"={name}`" not in page} == set()
+    assert "ANOMASK_DATA" in page and "not verified again" in page
