@@ -168,7 +168,7 @@ def about_method(stage: Stage) -> dict[str, Any]:
         about = {"name": method.title, "family": method.family, "source": method.source}
     else:
         groups = ("model", "synthesiser", "loss", "scoring", "stage")
-        about = {"name": stage.settings.get("title", "anomask"), "family": "ours", "source": "docs/method.md"}
+        about = {"name": stage.settings.get("title", "anomask"), "family": "ours", "source": "docs/reference/method.md"}
     return {"method": about, "settings": {name: stage.settings[name] for name in groups}}
 
 
