@@ -20,7 +20,7 @@ from anomask.data.loading.datamodule import SliceDataModule
 from anomask.evaluation.seen import detect, open_slices
 from anomask.metrics.image import auroc
 from anomask.report.record.names import ANOMALY_MAP
-from anomask.runs.folder import find_run
+from anomask.runs import find_run
 from anomask.scoring.image_score import top_share
 from anomask.stages.detector import DetectorStage
 

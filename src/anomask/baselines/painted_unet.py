@@ -29,7 +29,7 @@ class PaintedUNet(Baseline):
 
     title = "U-Net on painted slices"
     family = "synthesis"
-    source = "the control of ours, docs/detection_study.md"
+    source = "the control of ours, docs/evidence/detection_study.md"
 
     def __init__(
         self, network: PixelUNet, painter: OpacityPainter, pixel_loss: PixelLoss, looks: Looks, sigma: float

@@ -14,7 +14,6 @@ from anomask.models.pixel_detector import PixelDetector
 from anomask.scoring.colour import grey, heat, outline, paint
 from anomask.scoring.looks import Looks
 from anomask.scoring.scorer import Scorer
-from anomask.stages.normals import ValidationNormals, count_pixels, of_all_processes
 from anomask.stages.optimisation import Optimisation, require_finite
 from anomask.stages.seeding import slice_draws, step_seed
 from anomask.synthesis.opacity import OpacityPainter, Painted
@@ -28,7 +27,7 @@ class PixelDetectorStage(pl.LightningModule):
         painter: paints lesions into the lungs of normal slices.
         pixel_loss: of the network's logits against the painted pixels.
         scorer: anomaly map and slice score.
-        optimisation: optimiser and schedule.
+        optimisation: optimiser and schedule; None where nothing is trained.
         seed: of every draw; what is painted into a slice depends on it, the step and the slice's row.
         settings: the run's settings as plain values, written into every checkpoint.
     """
@@ -39,7 +38,7 @@ class PixelDetectorStage(pl.LightningModule):
         painter: OpacityPainter,
         pixel_loss: PixelLoss,
         scorer: Scorer,
-        optimisation: Optimisation,
+        optimisation: Optimisation | None,
         seed: int,
         settings: dict[str, Any],
     ) -> None:
@@ -47,9 +46,7 @@ class PixelDetectorStage(pl.LightningModule):
         self.detector, self.painter, self.pixel_loss = detector, painter, pixel_loss
         self.scorer, self.optimisation, self.seed, self.settings = scorer, optimisation, seed, settings
         self.once, self.looks = Looks(scorer.mirror), Looks(scorer.mirror, scorer.crops)
-        self.synthetic_pixels, self.normal_pixels = PixelMetrics(), PixelMetrics()
-        self.normal_scores: list[Tensor] = []
-        self.normals: ValidationNormals | None = None  # of all processes, after a validation
+        self.synthetic_pixels = PixelMetrics()
 
     def training_step(self, batch: SliceBatch, batch_idx: int) -> Tensor:
         """Paint into the batch, and find what was painted."""
@@ -59,29 +56,17 @@ class PixelDetectorStage(pl.LightningModule):
         self.log_dict(all_means({"train/loss": loss}))
         return require_finite(loss, self.global_step)
 
-    def on_validation_epoch_start(self) -> None:
-        """Forget the scores of the last validation."""
-        self.normal_scores = []
-        self.normal_pixels.reset()
-
     def validation_step(self, batch: SliceBatch, batch_idx: int) -> None:
-        """Score validation normals as they are, and the same slices with painted lesions that never change.
-
-        While it trains, crops are left out: they take several times as long, and the whole slice alone chooses `best`.
-        """
-        whole = self._detect(batch, self.once)
-        final = self.trainer.state.fn != "fit" and self.scorer.crops is not None
-        detection = self._detect(batch, self.looks) if final else whole
-        self.normal_scores.append(detection.score)
-        count_pixels(self.normal_pixels, self.scorer, batch, detection)
+        """Map validation normals as they are, and the same slices with painted lesions that never change."""
         painted = self.paint(batch)
-        self.synthetic_pixels.update(whole.anomaly_map, torch.zeros_like(painted.mask))
+        # The whole slice alone chooses `best`: crops would take several times as long.
+        whole = self.once(self.anomaly_map, batch.image)
+        self.synthetic_pixels.update(whole, torch.zeros_like(painted.mask))
         self.synthetic_pixels.update(self.anomaly_map(painted.image), painted.mask)
         self.log("val/loss", self._loss(painted), batch_size=len(batch.image), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         """Log how well painted lesions are localised; `best` is the highest average precision."""
-        self.normals = of_all_processes(self.normal_scores, self.normal_pixels)
         result = self.synthetic_pixels.compute()
         self.synthetic_pixels.reset()
         self.log("val/synthetic_ap", result["ap"] or 0.0, prog_bar=True)
@@ -98,10 +83,7 @@ class PixelDetectorStage(pl.LightningModule):
     @torch.no_grad()
     def detect(self, batch: SliceBatch) -> Detection:
         """Detect anomalies in slices; labels in the batch are not looked at."""
-        return self._detect(batch, self.looks)
-
-    def _detect(self, batch: SliceBatch, looks: Looks) -> Detection:
-        anomaly_map = looks(self.anomaly_map, batch.image)
+        anomaly_map = self.looks(self.anomaly_map, batch.image)
         return Detection(anomaly_map, self.scorer.score(anomaly_map, batch.lung_mask))
 
     def factors(self, image: Tensor, detection: Detection) -> dict[str, Tensor]:
