@@ -253,7 +253,7 @@ def test_volumes_and_slices_of_one_folder_and_png_maps_of_volumes(bright, tmp_pa
 
 def test_another_body_part_is_a_warning(bright, tmp_path, caplog):
     hu = np.full((32, 32, 4), 40, np.int16)
-    hu[0, 0] = -1000
+    hu[0] = -1000
     nib.save(nib.Nifti1Image(hu, OBLIQUE), tmp_path / "liver.nii")
     predicted(bright(32, lung_masks="estimate"), tmp_path / "liver.nii")
     assert "liver: lung is seen in 0 of 4 slices. Is it a chest CT" in caplog.text

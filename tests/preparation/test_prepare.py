@@ -165,10 +165,10 @@ def test_masks_follow_their_slices(tmp_path, run):
 
 def test_labels_of_a_mask_may_be_chosen(tmp_path, run):
     lesions(tmp_path / "in")
-    assert (
-        run("split=test", "disease=flu", "pattern=case.nii.gz", "mask='{stem}_lesion.nii*'", "mask_labels=[1]").written
-        == 0
-    )
+    chosen = ("split=test", "disease=flu", "pattern=case.nii.gz", "mask='{stem}_lesion.nii*'")
+    assert run(*chosen, "mask_labels=[2]").written == 2
+    with pytest.raises(ConfigError, match=r"names \[1\], which occurs in none"):
+        run(*chosen, "mask_labels=[1]")
 
 
 def test_a_mask_off_its_volume_is_an_error(tmp_path, run):
@@ -190,7 +190,7 @@ def test_slices_with_little_lung_are_left_out_and_estimates_are_written_if_wante
     hu[0] = np.where(lungs, 40, hu[0])
     write_nifti(tmp_path / "in/a.nii.gz", hu)
     tally = run("split=train", "lung_masks=estimate")
-    assert (tally.written, tally.dropped) == (3, 1)
+    assert (tally.written, tally.dropped) == (3, {"with too little lung": 1})
     for row in manifest(tmp_path / "out"):
         found = np.asarray(Image.open(tmp_path / "out" / row["lung_mask"])) > 0
         assert 2 * (found & lungs).sum() / (found.sum() + lungs.sum()) > 0.9

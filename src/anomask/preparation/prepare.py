@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +18,7 @@ from anomask import __version__
 from anomask.data.volumes.window import window_of
 from anomask.errors import AnomaskError, ConfigError
 from anomask.preparation.groups import Group, build_groups
+from anomask.preparation.named_labels import check_labels
 from anomask.preparation.output import Output
 from anomask.preparation.pseudonyms import Pseudonyms, read_key
 from anomask.preparation.slices import Options, Outcome, prepare_unit
@@ -34,9 +36,10 @@ class Tally:
 
     strict: bool
     written: int = 0
-    dropped: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)  # slices by the reason for which they were left out
     kept: int = 0
     skipped: int = 0
+    soft: list[str] = field(default_factory=list)  # masks with grey edges
     faults: list[AnomaskError] = field(default_factory=list)
 
     def fault(self, error: AnomaskError) -> None:
@@ -50,13 +53,19 @@ class Tally:
         """Count a unit's outcome."""
         self.written += len(outcome.rows)
         self.dropped += outcome.dropped
+        self.soft += outcome.soft
         if outcome.skipped:
             self.skipped += 1
             log.info("left out: %s", outcome.skipped)
         elif not outcome.rows and not outcome.faults:
-            log.warning("%s has no slice with enough lung (min_lung_share)", unit.items[0].path)
+            log.warning("%s: no slice was written, %s", unit.items[0].path, told(outcome.dropped))
         for fault in outcome.faults:
             self.fault(fault)
+
+
+def told(counts: Counter[str]) -> str:
+    """Return counts in words."""
+    return ", ".join(f"{count} {what}" for what, count in counts.items()) or "none"
 
 
 def prepare(settings: dict[str, Any]) -> Tally:
@@ -77,6 +86,7 @@ def prepare(settings: dict[str, Any]) -> Tally:
     output = Output(folder)
     tally = Tally(settings["strict"])
     planned = plan(place, groups, options.dataset, names, tally.fault)
+    check_labels(planned.units)
     common = {
         "window": list(options.window),
         "bits": options.bits,
@@ -93,6 +103,9 @@ def prepare(settings: dict[str, Any]) -> Tally:
     finally:
         rows = output.write_manifest()
     output.write_about(_about(common, settings, groups, rows))
+    if tally.soft:
+        text = "%d masks have grey edges (such as %s): what reaches half of the highest value counts as marked"
+        log.warning(text, len(tally.soft), tally.soft[0])
     if planned.left_out:
         log.info("%d volumes or images are in no group and were left out", planned.left_out)
     return tally

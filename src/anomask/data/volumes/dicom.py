@@ -10,6 +10,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
+from anomask.data.volumes.dicom_pixels import to_hounsfield, why_no_slice
 from anomask.data.volumes.dicom_stack import Frame, stack
 from anomask.data.volumes.geometry import Volume, VolumeSource, check_size, spacing_of, to_axial
 from anomask.data.volumes.walk import OnFault, log_fault
@@ -54,7 +55,7 @@ def find_series(files: Iterable[Path], on_fault: OnFault = log_fault) -> list[Vo
     return [VolumeSource(min(paths).parent, "dicom", tuple(sorted(paths)), uid) for uid, paths in series.items()]
 
 
-def read_dicom(source: VolumeSource, allow_gaps: bool = False) -> Volume:
+def read_dicom(source: VolumeSource, allow_gaps: bool = False, values: str = "hu") -> Volume:
     """Read a series or a multi-frame file; see `Volume`.
 
     A tilted gantry shears the stack: every slice stays as it was acquired, and the affine carries the shear.
@@ -62,6 +63,7 @@ def read_dicom(source: VolumeSource, allow_gaps: bool = False) -> Volume:
     Args:
         source: of `find_series`.
         allow_gaps: whether slices may lie unevenly; the affine then holds for the median distance alone.
+        values: 'hu' or 'grey', see `read_volume`.
 
     Raises:
         DataError: a file is damaged, cannot be decoded, is no grey image or says nothing of HU or position; slices
@@ -70,12 +72,15 @@ def read_dicom(source: VolumeSource, allow_gaps: bool = False) -> Volume:
     """
     frames: list[Frame] = []
     seen: dict[str, Path] = {}
+    reasons: set[str] = set()
     patient = ""
     for path in source.files:
         data = _open(path)
-        _check_kind(data, path)
-        if "LOCALIZER" in data.get("ImageType", []):
+        reason = why_no_slice(data)
+        if reason:
+            reasons.add(reason)
             continue
+        _check_kind(data, path, values)
         first = seen.setdefault(str(data.get("SOPInstanceUID", path)), path)
         if first is not path:
             log.warning("%s is the same image as %s; it is left out", path, first)
@@ -83,7 +88,7 @@ def read_dicom(source: VolumeSource, allow_gaps: bool = False) -> Volume:
         patient = patient or str(data.get("PatientID", ""))
         frames += _frames_of(data, path)
     if not frames:
-        raise NotAxialError(f"series {source.series} in {source.path} has localisers alone.")
+        raise NotAxialError(f"series {source.series} in {source.path} holds {' and '.join(sorted(reasons))} alone.")
     hu, affine = stack(frames, source, allow_gaps)
     hu, affine, stored = to_axial(hu, affine)
     if stored[2] not in "SI":
@@ -98,7 +103,7 @@ def _open(path: Path) -> Dataset:
         raise DataError(f"{path} cannot be read as DICOM ({_short(error)}). Copy or export it again.") from error
 
 
-def _check_kind(data: Dataset, path: Path) -> None:
+def _check_kind(data: Dataset, path: Path, values: str) -> None:
     modality, photometric = data.get("Modality", ""), data.get("PhotometricInterpretation", "")
     if modality != "CT":
         raise NotAxialError(f"{path} is of modality {modality or 'unknown'}; CT is wanted.")
@@ -108,13 +113,15 @@ def _check_kind(data: Dataset, path: Path) -> None:
             f"{path} is a picture ({photometric or 'no photometric interpretation'}, {data.get('SamplesPerPixel')} "
             "samples a pixel), not a CT slice in HU. Export the original series."
         )
+    if values == "grey" and photometric == "MONOCHROME1":
+        raise DataError(f"{path} is MONOCHROME1: it shows low values bright. Export it as MONOCHROME2.")
 
 
 def _frames_of(data: Dataset, path: Path) -> list[Frame]:
     n_frames = int(data.get("NumberOfFrames") or 1)
     check_size(path, (n_frames, int(data.Rows), int(data.get("Columns", 0))))
     try:
-        stored = data.pixel_array.reshape(n_frames, data.Rows, data.Columns).astype(np.float32)
+        stored = data.pixel_array.reshape(n_frames, data.Rows, data.Columns)
     except DAMAGED as error:
         syntax = data.file_meta.get("TransferSyntaxUID", "") if hasattr(data, "file_meta") else ""
         name = getattr(syntax, "name", syntax)
@@ -129,7 +136,7 @@ def _frames_of(data: Dataset, path: Path) -> list[Frame]:
         slope, intercept = _rescale(groups, name)
         frames.append(
             Frame(
-                values * np.float32(slope) + np.float32(intercept),
+                to_hounsfield(values, slope, intercept, data),
                 _numbers(groups, "ImagePositionPatient", 3, name),
                 _numbers(groups, "ImageOrientationPatient", 6, name),
                 tuple(_numbers(groups, "PixelSpacing", 2, name)),

@@ -7,7 +7,9 @@ from anomask.data.volumes.dicom import find_series, is_dicom, read_dicom
 from anomask.data.volumes.geometry import Volume, VolumeSource, to_source_geometry
 from anomask.data.volumes.images import is_image
 from anomask.data.volumes.metaimage import is_metaimage, read_metaimage
-from anomask.data.volumes.nifti import check_hounsfield, is_nifti, read_nifti
+from anomask.data.volumes.nifti import is_nifti, read_nifti
+from anomask.data.volumes.square import square_spacing
+from anomask.data.volumes.values import check_values
 from anomask.data.volumes.walk import OnFault, files_below, log_fault
 from anomask.errors import DataError
 
@@ -51,15 +53,17 @@ def read_volume(source: VolumeSource, allow_gaps: bool = False, values: str = "h
     Args:
         source: of `find_volumes`.
         allow_gaps: whether the slices of a DICOM series may lie unevenly; see `read_dicom`.
-        values: 'hu', or 'grey' for NIfTI whose numbers are windowed already: `Volume.hu` then holds them as they are.
+        values: 'hu', or 'grey' where the numbers are windowed already, or 'labels' of a mask: `Volume.hu` then holds
+            them as they are.
 
     Raises:
         DataError: the volume cannot be used; the message says why.
         NotAxialError: it is in order but no axial CT, such as a localiser or another modality.
     """
     if source.kind == "dicom":
-        return read_dicom(source, allow_gaps)
-    volume = read_nifti(source) if source.kind == "nifti" else read_metaimage(source)
-    if values == "hu":
-        check_hounsfield(volume)
+        volume = read_dicom(source, allow_gaps, values)
+    else:
+        volume = read_nifti(source) if source.kind == "nifti" else read_metaimage(source)
+    check_values(volume, values)
+    square_spacing(volume.spacing_mm[1:])
     return volume
