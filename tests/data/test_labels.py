@@ -75,7 +75,11 @@ NO_MASKS = {
     "resampled with -1000": (np.where(LUNG, LESION, -1000), None, "values below 0"),
     "no background": (LESION + 1, None, "marks everything"),
     "a number that is none": (np.where(LESION, np.nan, 0), None, "no numbers"),
-    "a probability": (ndimage.gaussian_filter(np.random.default_rng(0).random((64, 64)), 4) - 0.45, None, "between classes"),
+    "a probability": (
+        ndimage.gaussian_filter(np.random.default_rng(0).random((64, 64)), 4).clip(0.45) - 0.45,
+        None,
+        "between classes",
+    ),
     "classes interpolated": (ndimage.gaussian_filter(CLASSES * 1.0, 2), None, "between classes"),
     "classes interpolated, one named": (ndimage.zoom(CLASSES * 1.0, 1.7, order=1), [3], "between classes"),
     "a slice": (np.random.default_rng(0).integers(0, 255, (64, 64)), None, "between classes"),

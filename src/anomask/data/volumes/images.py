@@ -70,6 +70,7 @@ def _labels(path: Path) -> tuple[np.ndarray, bool]:
 def _decoded(path: Path) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tags that are damaged; damaged pixels are errors
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 _check_header(image, path)

@@ -17,9 +17,7 @@ def square_spacing(spacing_mm: tuple[float, float]) -> tuple[float, float]:
     """
     fine, coarse = sorted(spacing_mm)
     if coarse > LONGEST * fine:
-        raise DataError(
-            f"its pixels are {coarse:.3g} by {fine:.3g} mm, which no CT has. Export it again."
-        )
+        raise DataError(f"its pixels are {coarse:.3g} by {fine:.3g} mm, which no CT has. Export it again.")
     return spacing_mm if coarse <= SQUARE * fine else (fine, fine)
 
 
