@@ -11,6 +11,8 @@ from PIL import Image
 from scipy import ndimage
 
 from anomask.data.lungs import AIR_HU, estimate_lungs
+from anomask.data.volumes.account import LEFT_OUT, USED, Entry
+from anomask.data.volumes.faults import reading
 from anomask.data.volumes.formats import read_volume
 from anomask.data.volumes.geometry import Volume
 from anomask.data.volumes.images import read_grey, read_label
@@ -25,6 +27,7 @@ from anomask.preparation.volume_masks import nodule_slices, read_volume_mask
 
 BRIGHTEST = 255.0  # of 8-bit grey
 ESTIMATED_AT = 256  # pixels a side
+NO_SLICE = "too little lung (min_lung_share), or no lesion where diseased slices are wanted (lesion_free)"
 
 
 @dataclass(frozen=True)
@@ -58,27 +61,33 @@ class Outcome(NamedTuple):
     dropped: int  # slices with too little lung, or left out by lesion_free
     faults: list[AnomaskError]
     skipped: str  # why a unit that is in order has no slices, '' otherwise
+    became: dict[str, Entry]  # by path; an item without an entry has a fault, in the order of the items
 
 
 def prepare_unit(unit: Unit, output: Path, options: Options, names: Pseudonyms) -> Outcome:
     """Write the slices of a unit and mark it as finished; a fault leaves none of its slice's files behind."""
     rows: list[Row] = []
     faults: list[AnomaskError] = []
+    became: dict[str, Entry] = {}
     dropped, skipped = 0, ""
     for item in unit.items:
         try:
             found, row = _read(item, options, names)
-            for piece in found:
-                written = _write(piece, item.group, row, output, options)
-                dropped += written is None
-                rows += [written] if written else []
+            written = [_write(piece, item.group, row, output, options) for piece in found]
+            own = [row for row in written if row]
+            rows += own
+            dropped += len(written) - len(own)
+            if item.source and not own:
+                raise DataError(f"{item.path} gave none of its {len(written)} slices: {NO_SLICE}.")
+            became[item.path] = Entry(USED, "slices") if own else Entry(LEFT_OUT, NO_SLICE)
         except NotAxialError as reason:
             skipped = str(reason)
+            became[item.path] = Entry(LEFT_OUT, skipped)
         except AnomaskError as fault:
             faults.append(fault)
     if not faults or rows:
         Output(output).finish(unit, rows, complete=not faults)
-    return Outcome(rows, dropped, faults, skipped)
+    return Outcome(rows, dropped, faults, skipped, became)
 
 
 def _read(item: Item, options: Options, names: Pseudonyms) -> tuple[Iterable[Found], Row]:
@@ -93,8 +102,10 @@ def _read(item: Item, options: Options, names: Pseudonyms) -> tuple[Iterable[Fou
             f"{item.path} holds values from {volume.hu.min():.0f} to {volume.hu.max():.0f}; values=grey means 0 to "
             f"{BRIGHTEST:.0f}, windowed already. Use values=hu if they are HU."
         )
-    series = volume.series if item.source.kind == "dicom" else own
-    row = _row(item.patient or volume.patient or series, series, item.group, options, names)
+    series = item.source.identity or own
+    # Without a patient the study is one: its series are of one person.
+    patient = item.patient or volume.patient or item.source.study or series
+    row = _row(patient, series, item.group, options, names)
     row["spacing_mm"] = " ".join(f"{length:.4g}" for length in volume.spacing_mm)
     lesion = read_volume_mask(item.mask, volume, item.group.mask_labels) if item.mask else None
     lung = read_volume_mask(item.lung_mask, volume, item.group.lung_labels) if item.lung_mask else None
@@ -120,7 +131,8 @@ def _slices_of(
 
 
 def _image(item: Item, options: Options) -> Found:
-    values = read_grey(item.image)
+    with reading(item.image, "an image"):
+        values = read_grey(item.image)
     lesion = read_label(item.mask, values.shape) if item.mask else None
     lung = read_label(item.lung_mask, values.shape) if item.lung_mask else None
     if values.dtype == np.uint8:
