@@ -42,7 +42,7 @@ def warn_of_patients(sources: Iterable[VolumeSource]) -> None:
     several = [own for patient, own in studies.items() if len(own) > 1 and not is_placeholder(patient)]
     if several:
         log.warning(
-            "%d PatientIDs have several studies each (%d in all): each ID counts as one patient. That is right for "
+            "PatientIDs with several studies: %d (%d studies). Each ID counts as one patient, which is right for "
             "follow-ups; if they are of several people, give patient=<regular expression on the path>.",
             len(several),
             sum(map(len, several)),

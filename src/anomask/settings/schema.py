@@ -156,6 +156,7 @@ class PredictConfig:
     window: Any = None
     batch_size: int = MISSING
     min_pixels: int = MISSING
+    names: str = MISSING
     maps: str = MISSING
     overlays: bool = MISSING
     limit: int | None = None

@@ -4,7 +4,7 @@ import csv
 import logging
 import os
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,8 @@ from anomask.files import whole_file
 log = logging.getLogger(__name__)
 
 USED, LEFT_OUT, NOT_USED, FAULT = "used", "left out", "not used", "fault"
+ORDER = (USED, LEFT_OUT, NOT_USED, FAULT)
+SEE_ABOVE = "see the lines above"
 NAMED = 3  # files that a line of the summary names
 
 
@@ -67,7 +69,7 @@ class Account:
         for path in filter(self.is_missed, self.entries):
             missed[self.entries[path].why].append(path)
         for why, paths in missed.items():
-            self._on_fault(DataError(f"{len(paths)} files are not used: {why} ({self._some(paths)})."))
+            self._on_fault(DataError(f"{len(paths)} of the files not used: {why} ({self._some(paths)})."))
 
     def relative(self, text: str) -> str:
         """Take the place of the input out of a text: what lies in it is named from there."""
@@ -82,12 +84,11 @@ class Account:
 
     def summary(self) -> list[str]:
         """Return a line for each thing that became of files: how many, what, and some of their names."""
-        kinds = Counter((entry.status, entry.why) for entry in self.entries.values())
-        lines = []
-        for (status, why), count in sorted(kinds.items(), key=lambda kind: (kind[0][0] != USED, kind[0][0], -kind[1])):
-            paths = [path for path, entry in self.entries.items() if (entry.status, entry.why) == (status, why)]
-            lines.append(f"{count:6d} {status}: {why} ({self._some(paths)})")
-        return lines
+        kinds: dict[tuple[str, str], list[Path]] = defaultdict(list)
+        for path, entry in self.entries.items():
+            kinds[entry.status, SEE_ABOVE if entry.status == FAULT else entry.why].append(path)
+        order = sorted(kinds, key=lambda kind: (ORDER.index(kind[0]), -len(kinds[kind])))
+        return [f"{len(kinds[kind]):6d} {': '.join(kind)} ({self._some(kinds[kind])})" for kind in order]
 
     def write(self, file: Path) -> None:
         """Write a line for each file as CSV that its owner alone can read: its names are those of the input."""

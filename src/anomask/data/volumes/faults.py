@@ -2,6 +2,7 @@
 
 import logging
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,13 +30,18 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     Raises:
         DataError: the block raised something; an `AnomaskError` passes as it is.
     """
+    chatty = logging.getLogger("pydicom")  # prints the traceback of each decoder that fails
+    before, chatty.disabled = chatty.disabled, True
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"):
+            yield
     except AnomaskError:
         raise
     # pydicom, nibabel and Pillow raise nearly anything for a damaged or hostile file, and say so nowhere.
     except Exception as error:
         raise DataError(f"{path} cannot be read as {kind} ({short(error)}). Copy or export it again.") from error
+    finally:
+        chatty.disabled = before
 
 
 def short(error: BaseException) -> str:

@@ -5,6 +5,7 @@ import numpy as np
 UNEVEN = 0.1  # a slice may lie off its place in an even grid by this share of a step,
 ROUNDED_MM = 0.15  # or by this: positions are often rounded to 0.1 mm,
 HALF_STEP = 0.45  # but never by half a step: it could be its neighbour
+TWO_STEPS = 1.6  # from so many median steps on a slice is missing; rounded, one of 0.25 mm may look like 1.5
 BESIDE_MM = 1.0  # a slice may lie beside the line through the first and the last
 
 
@@ -22,11 +23,10 @@ def grid_index(along: np.ndarray) -> np.ndarray | None:
     median = float(np.median(steps))
     if median <= 0:
         return None
+    if steps.max() < TWO_STEPS * median and _fits(along, np.arange(len(along))):
+        return np.arange(len(along))
     skipped = np.concatenate([[0], np.cumsum(np.rint(steps / median))])
-    for index in (np.arange(len(along)), skipped):
-        if (np.diff(index) >= 1).all() and _fits(along, index):
-            return index.astype(int)
-    return None
+    return skipped.astype(int) if (np.diff(skipped) >= 1).all() and _fits(along, skipped) else None
 
 
 def _fits(along: np.ndarray, index: np.ndarray) -> bool:
