@@ -58,7 +58,10 @@ def test_slices_are_found_in_natural_order_without_masks_and_read_in_batches(tmp
     (tmp_path / "notes.txt").write_text("nothing")
     inputs = find_inputs(tmp_path, None, account(tmp_path))
     assert list(inputs.slices) == ["a.tif", "b/s9.png", "b/s10.png"] and not inputs.volumes
-    assert [case.files for case in read_cases(inputs, 2, WINDOW, account(tmp_path))] == [["a.tif", "b/s9.png"], ["b/s10.png"]]
+    assert [case.files for case in read_cases(inputs, 2, WINDOW, account(tmp_path))] == [
+        ["a.tif", "b/s9.png"],
+        ["b/s10.png"],
+    ]
     assert list(find_inputs(tmp_path, 2, account(tmp_path)).slices) == ["a.tif", "b/s9.png"]
     assert list(find_inputs(tmp_path / "b/s9.png", None, account(tmp_path / "b/s9.png")).slices) == ["s9.png"]
 

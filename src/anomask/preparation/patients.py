@@ -9,9 +9,10 @@ from anomask.data.volumes.geometry import VolumeSource
 
 log = logging.getLogger(__name__)
 
+# ANON0001 and the like are left alone: numbered, they tell patients apart.
 PLACEHOLDER = re.compile(
-    r"(anon\w*|de ?identif\w*|unknown|none|null|nan?|no ?(name|id)|patients?|patient ?id|subject|test\w*|removed|redacted"
-    r"|hidden|deleted|default|id|x+|0+|9+)"
+    r"(anon(ym(ous|i[sz]ed|e|us)?)?|de ?identified|unknown|none|null|nan?|no ?(name|id)|patients?|patient ?id|subject"
+    r"|test|removed|redacted|hidden|deleted|default|id|x+|0+|9+)"
 )
 
 
@@ -33,9 +34,9 @@ def warn_of_patients(sources: Iterable[VolumeSource]) -> None:
             studies[source.patient].add(source.study)
     for patient in filter(is_placeholder, studies):
         log.warning(
-            "%d studies share the PatientID %r, which reads like a placeholder: all of them count as one patient and go "
-            "to one side of the split. If they are of several people, say who is who with patient=<regular expression "
-            "on the path>, or a table with a column patient.",
+            "%d studies share the PatientID %r, which reads like a placeholder: all of them count as one patient and "
+            "go to one side of the split. If they are of several people, say who is who with patient=<regular "
+            "expression on the path>, or a table with a column patient.",
             len(studies[patient]),
             patient,
         )

@@ -66,8 +66,8 @@ class Table:
         more = f" and {len(unmatched) - NAMED} more" if len(unmatched) > NAMED else ""
         account.fault(
             DataError(
-                f"the table {self._name} lists {', '.join(unmatched[:NAMED])}{more}, which {_is(len(unmatched))} not in "
-                f"the input ({len(unmatched)} of {len(rows)} rows). {hint}"
+                f"the table {self._name} lists {', '.join(unmatched[:NAMED])}{more}, which {_is(len(unmatched))} not "
+                f"in the input ({len(unmatched)} of {len(rows)} rows). {hint}"
             )
         )
 

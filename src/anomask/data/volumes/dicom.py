@@ -89,8 +89,8 @@ def _pixels(data: Dataset, path: Path) -> np.ndarray:
         return data.pixel_array
     except Exception as error:  # a decoder may raise anything for a damaged stream
         raise DataError(
-            f"the pixels of {path} cannot be decoded ({syntax.name}: {short(error)}). It is cut off or damaged: copy it "
-            "again."
+            f"the pixels of {path} cannot be decoded ({syntax.name}: {short(error)}). It is cut off or damaged: copy "
+            "it again."
         ) from error
 
 

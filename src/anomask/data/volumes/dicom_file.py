@@ -113,7 +113,7 @@ def _check_kind(data: Dataset) -> None:
     if not modality and kind in CT_CLASSES:
         modality = "CT"  # an anonymiser emptied the field, and the class still says it
     placed = all(data.get(name) for name in ("ImagePositionPatient", "ImageOrientationPatient"))
-    placed = placed or "NumberOfFrames" in data and kind in CT_CLASSES
+    placed = placed or ("NumberOfFrames" in data and kind in CT_CLASSES)
     if not placed and (kind.startswith(SECONDARY_CAPTURE) or {"DERIVED", "SECONDARY"} <= words):
         raise NoData("a screen save or dose report (secondary capture)")
     if modality != "CT":

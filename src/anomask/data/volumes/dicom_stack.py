@@ -99,7 +99,9 @@ def _without_far(ordered: list[Frame], normal: np.ndarray, left_out: list[str]) 
             far[slice(0, row + 1) if row < 2 else slice(row + 1, None)] = True
     if not 0 < far.sum() <= 2 or len(ordered) < FAR_STEPS:
         return ordered
-    left_out += [f"{frame.name}: far from the other slices" for frame, is_far in zip(ordered, far, strict=True) if is_far]
+    left_out += [
+        f"{frame.name}: far from the other slices" for frame, is_far in zip(ordered, far, strict=True) if is_far
+    ]
     return [frame for frame, is_far in zip(ordered, far, strict=True) if not is_far]
 
 
@@ -107,7 +109,9 @@ def _without_copies(ordered: list[Frame], normal: np.ndarray, left_out: list[str
     kept: list[Frame] = []
     for frame in ordered:
         # One image stored twice may have two UIDs, and two images may share one: their pixels tell.
-        there = takewhile(lambda other, frame=frame: float((frame.position - other.position) @ normal) < SAME_PLACE_MM, kept[::-1])
+        there = takewhile(
+            lambda other, frame=frame: float((frame.position - other.position) @ normal) < SAME_PLACE_MM, kept[::-1]
+        )
         same = next((other for other in there if np.array_equal(other.hu, frame.hu)), None)
         if same is None:
             kept.append(frame)

@@ -68,7 +68,7 @@ def group_volumes(files: Iterable[Path], account: Account) -> list[VolumeSource]
 def _account_for(path: Path, account: Account) -> None:
     unread = what_is_unread(path)
     if unread:
-        account.miss([path], f"{unread} is not read here; convert it to NIfTI or PNG")
+        account.miss([path], f"{unread} is not read here; unpack it or convert it to NIfTI or PNG")
     else:
         account.leave([path], "no image")
 

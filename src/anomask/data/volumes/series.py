@@ -98,7 +98,7 @@ def _joined(parts: list[Part]) -> list[Part]:
     keys: list[Callable[[Header], Hashable]] = [
         lambda header: (_owner(header), header.path.parent, header.series_number),
         lambda header: (_owner(header), header.path.parent),
-        lambda header: _owner(header),
+        _owner,
         lambda header: (header.patient, header.path.parent),
     ]
     single = [part for part in parts if _is_single(part)]
@@ -136,7 +136,9 @@ def _is_single(part: Part) -> bool:
 
 def _plane(header: Header) -> tuple[Hashable, ...]:
     # Adding 0 turns -0.0 into 0.0.
-    rounded = (tuple(round(value, 2) + 0.0 for value in values or ()) for values in (header.orientation, header.spacing))
+    rounded = (
+        tuple(round(value, 2) + 0.0 for value in values or ()) for values in (header.orientation, header.spacing)
+    )
     return (header.size, *rounded)
 
 
