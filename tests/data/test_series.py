@@ -263,7 +263,7 @@ def test_a_deflated_file_is_not_inflated_without_end(tmp_path, monkeypatch):
         data.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
         data.save_as(path, enforce_file_format=True)
     assert depths(tmp_path) == [3]
-    monkeypatch.setattr(dicom_file, "MAX_INFLATED", 600)
+    monkeypatch.setattr(dicom_file, "MAX_INFLATED", 600)  # bytes; a slice here has a thousand
     sources, _, faults = looked_at(tmp_path)
     assert sources == [] and len(faults) == 3 and "inflates to more than 600 bytes" in faults[0]
 

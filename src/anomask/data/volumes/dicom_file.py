@@ -20,6 +20,7 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 SCOUTS = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"}
 MAX_BYTES = 2**31  # of one file: 2,000 slices of 512 x 512
 MAX_INFLATED = 2**28  # bytes of a deflated file: 500 slices; pydicom inflates the whole file to read one tag
+INFLATED_AT_ONCE = 2**22
 META_START = 128 + 4 + 12  # preamble, DICM, and the element that says how long the others of the file meta are
 TAGS = ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID", "PatientID", "Modality"]
 TAGS += ["ImageType", "Rows", "Columns", "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient"]
@@ -72,12 +73,18 @@ def open_dicom(path: Path, **how: object) -> Dataset:
         raise DataError(f"{path} has {path.stat().st_size} bytes; at most {MAX_BYTES} are read. It is no CT slice.")
     meta = read_file_meta_info(path)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        start = META_START + meta.get("FileMetaInformationGroupLength", 0)
-        inflater.decompress(path.read_bytes()[start:], MAX_INFLATED)
-        if inflater.unconsumed_tail:
-            raise DataError(f"{path} inflates to more than {MAX_INFLATED} bytes. It is damaged or no CT slice.")
+        _check_inflated(path, META_START + meta.get("FileMetaInformationGroupLength", 0))
     return pydicom.dcmread(path, **how)
+
+
+def _check_inflated(path: Path, start: int) -> None:
+    """Raise a DataError if what is deflated from `start` on is far larger than a CT; it is inflated in pieces."""
+    inflater, packed, size = zlib.decompressobj(-zlib.MAX_WBITS), path.read_bytes()[start:], 0
+    while packed and not inflater.eof:
+        size += len(inflater.decompress(packed, INFLATED_AT_ONCE))
+        packed = inflater.unconsumed_tail
+        if size > MAX_INFLATED:
+            raise DataError(f"{path} inflates to more than {MAX_INFLATED} bytes. It is damaged or no CT slice.")
 
 
 def read_header(path: Path) -> Header:
