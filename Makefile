@@ -69,7 +69,7 @@ study-draem: $(VENV)/installed ## the best other method on the test transplants,
 limits: $(VENV)/installed ## where the paper corrupts, and what bounds the default: after make study
 	$(RUN) -m anomask transplant half=development output=$(TRANSPLANTS)
 	$(RUN) benchmarks/places.py --codebook lungwin256_codebook_seed0 --folder $(TRANSPLANTS)
-	$(RUN) benchmarks/limits.py --run lungwin256_t11_4_steps_1000_seed0 --folder $(foreach h,$(HOSTS),$(TRANSPLANTS)_$h)
+	$(RUN) benchmarks/limits.py --run lungwin256_steps_1000_seed0 --folder $(foreach h,$(HOSTS),$(TRANSPLANTS)_$h)
 
 reproduce: $(VENV)/installed ## train and evaluate what a table lacks: make reproduce TABLE=1 DATA=lungwin256 SEEDS=3 ROWS=anomask,vae
 	$(RUN) -m anomask reproduce paper_table=t$(TABLE) dataset=$(DATA) seeds=$(SEEDS) "launch='$(LAUNCH)'" \

@@ -1,6 +1,6 @@
 """What bounds detection: slice AUROC by lesion size and by rule of the slice score, and how large lesions are.
 
-    python benchmarks/limits.py --run lungwin256_t11_4_steps_1000_seed0 --folder data/transplants_development_lungwin256
+    python benchmarks/limits.py --run lungwin256_steps_1000_seed0 --folder data/transplants_development_lungwin256
 
 Transplants against their untouched hosts, each contrast a lesion of its own. Prints Markdown tables.
 """
@@ -74,7 +74,7 @@ def lesion_areas(data: SliceDataModule) -> np.ndarray:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", default="lungwin256_t11_4_steps_1000_seed0", help="a detector run")
+    parser.add_argument("--run", default="lungwin256_steps_1000_seed0", help="a detector run")
     parser.add_argument("--folder", type=Path, nargs="+", required=True, help="folders of transplants")
     given = parser.parse_args()
     stage = open_stage(find_run(given.run, "runs", "detector"), "best")
