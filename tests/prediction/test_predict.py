@@ -46,7 +46,7 @@ def predicted(run, place, **changes):
     register()
     with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
         given = OmegaConf.to_container(compose("predict", [f"run={run.folder}", f"input={place}"]))
-    return predict(PredictConfig(**(given | {"progress": False, "min_pixels": 4} | changes)), run)
+    return predict(PredictConfig(**(given | {"progress": False, "min_pixels": 4, "names": "input"} | changes)), run)
 
 
 def table(folder, name="scores.csv"):
@@ -154,7 +154,7 @@ def test_an_earlier_prediction_is_replaced_as_a_whole(bright, tmp_path):
     (tmp_path / "in/b.png").unlink()
     predicted(run, tmp_path / "in", maps="none", overlays=False)
     assert files_in(folder) == ["candidates.csv", "candidates.json", "index.html", "prediction.json", "scores.csv"]
-    assert files_in(folder.parent) == [f"in/{name}" for name in files_in(folder)]
+    assert files_in(folder.parent) == [*(f"in/{name}" for name in files_in(folder)), "in_files.csv"]
 
 
 # ------------------------------------------------------------------------------------------------------------ volumes

@@ -10,6 +10,7 @@ from scipy import ndimage
 from anomask.errors import ConfigError
 from tests.preparation.made import chest, grey, manifest, write_image, write_nifti
 
+FREE, SMALL = "without lesion (lesion_free)", "with too little lung (min_lung_share)"
 SICK = ("split=test", "disease=flu", "min_lung_share=0", "pattern=*case.nii.gz", "mask='{folder}/{stem}_m.nii.gz'")
 
 
@@ -50,7 +51,7 @@ def test_a_soft_mask_marks_its_lesion_and_the_slices_beside_it_are_free(tmp_path
 def test_noise_of_interpolation_is_background(tmp_path, run):
     noise = np.random.default_rng(0).normal(0, 1e-8, (4, 32, 32))
     case(tmp_path / "in", lesion(1) + noise)
-    assert run(*SICK).dropped == {"without lesion": 3}
+    assert run(*SICK).dropped == {FREE: 3}
     assert marked(tmp_path / "out") == {1: 80}
 
 
@@ -60,8 +61,8 @@ def test_no_lesion_and_little_lung_are_told_apart(tmp_path, run, caplog):
     write_nifti(tmp_path / "in/case.nii.gz", hu)
     write_nifti(tmp_path / "in/case_m.nii.gz", lesion(0))
     tally = run(*SICK, "min_lung_share=0.05")
-    assert tally.written == 0 and tally.dropped == {"without lesion": 3, "with too little lung": 1}
-    assert "case.nii.gz: no slice was written, 1 with too little lung, 3 without lesion" in caplog.text
+    assert tally.written == 0 and tally.dropped == {FREE: 3, SMALL: 1}
+    assert "gave none of its 4 slices: 1 with too little lung (min_lung_share), 3 without lesion" in caplog.text
     tally = run("split=train", *SICK[1:], "lesion_free=normal", output="normals")
     assert tally.written == 3 and tally.dropped == {"with a lesion, in train": 1}
 
@@ -73,7 +74,7 @@ def test_labels_are_those_of_mask_images_too(tmp_path, run):
         classes = np.where(lesion(1, 2)[z], 3, np.where(lungs, 1, 0))
         write_image(tmp_path / f"in/masks/p_{z}.png", classes.astype(np.uint8))
     sick = ("split=test", "disease=flu", "min_lung_share=0", "pattern=images/*", "mask='masks/{stem}.png'")
-    assert run(*sick, "mask_labels=[3]").dropped == {"without lesion": 1}
+    assert run(*sick, "mask_labels=[3]").dropped == {FREE: 1}
     assert marked(tmp_path / "out") == {1: 80, 2: 80}
     with pytest.raises(ConfigError, match=r"mask_labels names \[2\], which occurs in none of the 3 masks .*\[1, 3\]"):
         run(*sick, "mask_labels=[2,3]", output="two")
@@ -90,7 +91,7 @@ def test_a_label_that_never_occurs_is_refused_where_others_do(tmp_path, run, cap
     assert run(*SICK, "mask_labels=[2,4]").written == 1  # nothing that is marked is lost
     assert "names [4], which occurs in none" in caplog.text
     case(tmp_path / "in", lesion())
-    assert run(*SICK, "mask_labels=[1]", output="free").dropped == {"without lesion": 4}
+    assert run(*SICK, "mask_labels=[1]", output="free").dropped == {FREE: 4}
 
 
 @pytest.mark.parametrize(

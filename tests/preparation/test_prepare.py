@@ -190,7 +190,7 @@ def test_slices_with_little_lung_are_left_out_and_estimates_are_written_if_wante
     hu[0] = np.where(lungs, 40, hu[0])
     write_nifti(tmp_path / "in/a.nii.gz", hu)
     tally = run("split=train", "lung_masks=estimate")
-    assert (tally.written, tally.dropped) == (3, {"with too little lung": 1})
+    assert (tally.written, tally.dropped) == (3, {"with too little lung (min_lung_share)": 1})
     for row in manifest(tmp_path / "out"):
         found = np.asarray(Image.open(tmp_path / "out" / row["lung_mask"])) > 0
         assert 2 * (found & lungs).sum() / (found.sum() + lungs.sum()) > 0.9
@@ -224,8 +224,8 @@ def test_a_projection_is_left_out_and_padding_is_black(tmp_path, run, caplog):
     hu[:, 0, 0] = 63536 - 1024
     write_series(tmp_path / "in/padded", hu, PixelPaddingValue=63536)
     tally = run("split=train")
-    assert (tally.written, tally.skipped, tally.faults) == (3, 1, [])
-    assert "holds a derived picture (MIP) alone" in caplog.text
+    assert (tally.written, tally.faults) == (3, [])
+    assert "3 left out: a picture computed from slices (MIP)" in caplog.text
     for row in manifest(tmp_path / "out"):
         assert read_slice(tmp_path / "out" / row["path"])[0, 0] == 0
 

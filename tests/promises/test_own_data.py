@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -73,7 +74,7 @@ def test_from_an_export_to_the_page(kind, tmp_path, monkeypatch, capfd):
     run("train", "experiment=codebook", "name=ours_codebook", *settings)
     run("train", "experiment=detector", "name=ours", "codebook_run=ours_codebook", *settings)
     run("predict", "run=ours", f"input={tmp_path}/sick", "progress=false")
-    (folder,) = (tmp_path / "runs/ours/latest/predictions").iterdir()
+    (folder,) = filter(Path.is_dir, (tmp_path / "runs/ours/latest/predictions").iterdir())
     assert (folder / "index.html").is_file()
     known = json.loads((folder / "prediction.json").read_text())["window_hu"]
     assert known == ([-1350, 150] if kind == "png" else [-1000, 1000])  # that of the training slices

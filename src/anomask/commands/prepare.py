@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 @command("prepare")
 def main(config: DictConfig) -> None:
     """Compose the settings from conf/prepare.yaml and the command line, and prepare."""
-    from anomask.preparation.prepare import prepare, told
+    from anomask.preparation.prepare import prepare
+    from anomask.preparation.slices import told
 
     tally = prepare(plain(config))
     log.info(

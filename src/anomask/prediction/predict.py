@@ -1,6 +1,7 @@
 """Predict new slices or volumes with a trained detector: scores, maps, lesion candidates and a page to look at."""
 
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ from pytorch_lightning.utilities import move_data_to_device
 from tqdm import tqdm
 
 from anomask.build import open_stage
-from anomask.data.loading.inputs import Case, find_inputs, input_batch, read_cases
+from anomask.data.loading.inputs import Case, Inputs, find_inputs, input_batch, read_cases
 from anomask.data.loading.slices import to_source
+from anomask.data.volumes.account import Account, table_of
 from anomask.data.volumes.square import resize_to, to_square_pixels
 from anomask.data.volumes.window import window_of
-from anomask.errors import ConfigError, DataError, RunError
+from anomask.errors import ConfigError, DataError, RunError, printable
 from anomask.files import whole_folder
 from anomask.report.prediction.files import MAPS, MARKER, Decision, PredictionWriter
 from anomask.runs.commit import current_commit
@@ -26,6 +28,10 @@ log = logging.getLogger(__name__)
 
 VALUES = ("hu", "grey")
 FEW_LUNGS = 0.1  # a chest CT shows lung in most slices; below this share something else was given
+
+
+NEUTRAL_FAULT = "a slice, volume or file could not be used; the account beside this folder says which, and why"
+NAMES = ("neutral", "input")
 
 
 class Faults:
@@ -40,6 +46,10 @@ class Faults:
             raise fault
         log.error("%s: %s", type(fault).__name__, fault)
         self.lines.append(str(fault))
+
+    def told(self, names: str) -> list[str]:
+        """Return the lines for a prediction's files; with neutral names they tell no more than the kind of each."""
+        return self.lines if names == "input" else [NEUTRAL_FAULT] * len(self.lines)
 
 
 class Predictor:
@@ -100,17 +110,19 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
     target = Path(config.output).resolve() if config.output else run.prediction_folder(place.resolve().name)
     check(config, place, target)
     faults = Faults(config.strict)
-    inputs = find_inputs(place, config.limit, faults)
+    account = Account(place, faults)
+    inputs = find_inputs(place, config.limit, account, config.names == "neutral")
     if inputs.slices and config.maps == "nifti":
         raise ConfigError(
             f"maps is nifti, and {place} has single slices, which have no geometry. Use auto, png or both."
         )
     predictor = Predictor(open_stage(run, config.checkpoint), config.batch_size, config.device)
-    title = f"{place.resolve().name}, by {predictor.stage.settings['name']}"
+    what = "prediction" if config.names == "neutral" else printable(place.resolve().name)
+    title = f"{what}, by {predictor.stage.settings['name']}"
     bar = tqdm(desc="predict", unit="slice", total=len(inputs.slices), disable=not config.progress)
     with whole_folder(target, MARKER) as folder, bar:
         writer = PredictionWriter(folder, title, decision_of(run), config.maps, config.overlays, config.min_pixels)
-        for case in read_cases(inputs, config.batch_size, window, faults, config.values, config.allow_gaps):
+        for case in read_cases(inputs, config.batch_size, window, account, config.values, config.allow_gaps):
             bar.total += 0 if case.volume is None else len(case.pixels)
             writer.add(case, *predictor(case))
             bar.update(len(case.pixels))
@@ -118,7 +130,9 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
         if not writer.slices:
             raise DataError(f"nothing of {place} could be used: {len(faults.lines)} faults, see above.")
         predictor.warn_of_lungs()
-        writer.close(about(config, run, predictor, window) | {"faults": faults.lines})
+        told = {"faults": faults.told(config.names), "volumes": volumes_of(inputs, writer.slices, config.names)}
+        writer.close(about(config, run, predictor, window) | told)
+    account.tell(table_of(target))
     return target, faults.lines
 
 
@@ -128,12 +142,33 @@ def check(config: PredictConfig, place: Path, target: Path) -> None:
         raise ConfigError(f"maps is {config.maps!r}; use one of {', '.join(MAPS)}.")
     if config.values not in VALUES:
         raise ConfigError(f"values is {config.values!r}; use one of {', '.join(VALUES)}.")
+    if config.names not in NAMES:
+        raise ConfigError(f"names is {config.names!r}; use one of {', '.join(NAMES)}.")
     for name, least in (("batch_size", 1), ("min_pixels", 1), ("limit", 1)):
         value = getattr(config, name)
         if value is not None and value < least:
             raise ConfigError(f"{name} is {value}; at least {least} is wanted.")
     if place.is_dir() and target.is_relative_to(place.resolve()):
         raise ConfigError(f"output {target} lies in the input {place}: its pictures would be predicted the next time.")
+
+
+def volumes_of(inputs: Inputs, slices: list[dict[str, Any]], names: str) -> list[dict[str, Any]]:
+    """Say which volume is which: how many slices it has, its number in its study, and its first file where names may.
+
+    Args:
+        inputs: what was found.
+        slices: rows of scores.csv.
+        names: as in the settings.
+    """
+    counts = Counter(row["series"] for row in slices)
+    told = []
+    for name, source in inputs.volumes.items():
+        if name in counts:
+            about = {"name": name, "kind": source.kind, "slices": counts[name], "files": len(source.files)}
+            about |= {"series_number": source.number} if source.kind == "dicom" else {}
+            about |= {"first_file": printable(source.files[0].name)} if names == "input" else {}
+            told.append(about)
+    return told
 
 
 def choose_window(given: Any, run: Run) -> tuple[float, float]:
@@ -182,7 +217,8 @@ def about(config: PredictConfig, run: Run, predictor: Predictor, window: tuple[f
         "run_folder": run.folder.name,
         "checkpoint": config.checkpoint,
         "commit": current_commit(),
-        "input": Path(config.input).resolve().name,
+        **({"input": printable(Path(config.input).resolve().name)} if config.names == "input" else {}),
+        "names": config.names,
         "window_hu": list(window),
         "values": config.values,
         "allow_gaps": config.allow_gaps,

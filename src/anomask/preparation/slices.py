@@ -13,6 +13,8 @@ from scipy import ndimage
 
 from anomask.data.labels import Marked
 from anomask.data.lungs import AIR_HU, estimate_lungs
+from anomask.data.volumes.account import LEFT_OUT, USED, Entry
+from anomask.data.volumes.faults import reading
 from anomask.data.volumes.formats import read_volume
 from anomask.data.volumes.geometry import Volume
 from anomask.data.volumes.images import read_grey, read_label
@@ -27,7 +29,8 @@ from anomask.preparation.pseudonyms import Pseudonyms
 from anomask.preparation.units import Item, Unit
 from anomask.preparation.volume_masks import nodule_slices, read_volume_mask
 
-WITHOUT_LESION, WITH_LESION, LITTLE_LUNG = "without lesion", "with a lesion, in train", "with too little lung"
+WITHOUT_LESION, WITH_LESION = "without lesion (lesion_free)", "with a lesion, in train"  # why slices are left out
+LITTLE_LUNG = "with too little lung (min_lung_share)"
 ESTIMATED_AT = 256  # pixels a side
 
 
@@ -63,29 +66,43 @@ class Outcome(NamedTuple):
     faults: list[AnomaskError]
     skipped: str  # why a unit that is in order has no slices, '' otherwise
     soft: list[str]  # masks whose edges are grey, see `find_marked`
+    became: dict[str, Entry]  # by path; an item without an entry has a fault, in the order of the items
 
 
 def prepare_unit(unit: Unit, output: Path, options: Options, names: Pseudonyms) -> Outcome:
     """Write the slices of a unit and mark it as finished; a fault leaves none of its slice's files behind."""
     rows: list[Row] = []
     faults: list[AnomaskError] = []
+    became: dict[str, Entry] = {}
     dropped, skipped, soft = Counter(), "", []
     for item in unit.items:
         try:
             found, row = _read(item, options, names, soft)
+            own, left = [], Counter()
             for piece in found:
                 reason = _why_not(piece, item.group, row["split"], options)
                 if reason:
-                    dropped[reason] += 1
+                    left[reason] += 1
                 else:
-                    rows.append(_write(piece, item.group, row, output, options))
+                    own.append(_write(piece, item.group, row, output, options))
+            rows += own
+            dropped += left
+            if item.source and not own:
+                raise DataError(f"{item.path} gave none of its {left.total()} slices: {told(left)}.")
+            became[item.path] = Entry(USED, "slices") if own else Entry(LEFT_OUT, told(left))
         except NotAxialError as reason:
             skipped = str(reason)
+            became[item.path] = Entry(LEFT_OUT, skipped)
         except AnomaskError as fault:
             faults.append(fault)
     if not faults or rows:
         Output(output).finish(unit, rows, complete=not faults)
-    return Outcome(rows, dropped, faults, skipped, soft)
+    return Outcome(rows, dropped, faults, skipped, soft, became)
+
+
+def told(counts: Counter[str]) -> str:
+    """Return counts in words."""
+    return ", ".join(f"{count} {what}" for what, count in counts.items()) or "none"
 
 
 def _read(item: Item, options: Options, names: Pseudonyms, soft: list[str]) -> tuple[Iterable[Found], Row]:
@@ -95,8 +112,10 @@ def _read(item: Item, options: Options, names: Pseudonyms, soft: list[str]) -> t
         series = f"{options.dataset}/{Path(item.path).parent}"
         return [_image(item, options, soft)], _row(item.patient, series, item.group, options, names)
     volume = read_volume(item.source, options.allow_gaps, item.group.values)
-    series = volume.series if item.source.kind == "dicom" else own
-    row = _row(item.patient or volume.patient or series, series, item.group, options, names)
+    series = item.source.identity or own
+    # Without a patient the study is one: its series are of one person.
+    patient = item.patient or volume.patient or item.source.study or series
+    row = _row(patient, series, item.group, options, names)
     spacing = (volume.spacing_mm[0], *square_spacing(volume.spacing_mm[1:]))
     row["spacing_mm"] = " ".join(f"{length:.4g}" for length in spacing)
     lesion, lung = (
@@ -132,7 +151,8 @@ def _slices_of(
 
 
 def _image(item: Item, options: Options, soft: list[str]) -> Found:
-    values = read_grey(item.image)
+    with reading(item.image, "an image"):
+        values = read_grey(item.image)
     lesion, lung = (
         _mask_of(path, read_label(path, values.shape, labels), soft) if path else None
         for path, labels in ((item.mask, item.group.mask_labels), (item.lung_mask, item.group.lung_labels))

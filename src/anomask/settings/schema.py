@@ -158,6 +158,7 @@ class PredictConfig:
     allow_gaps: bool = MISSING
     batch_size: int = MISSING
     min_pixels: int = MISSING
+    names: str = MISSING
     maps: str = MISSING
     overlays: bool = MISSING
     limit: int | None = None

@@ -7,7 +7,7 @@ import SimpleITK
 
 from anomask.data.volumes.formats import to_source_geometry
 from anomask.errors import DataError
-from tests.data.test_volumes import read_only
+from tests.data.volumes.test_volumes import read_only
 from tests.preparation.made import chest, write_nifti, write_series
 
 TILT = np.radians(15)

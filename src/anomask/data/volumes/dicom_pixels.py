@@ -1,6 +1,4 @@
-"""The pixels of a DICOM image in HU, and air where they mean nothing; and which images are no slices."""
-
-import re
+"""The pixels of a DICOM image in HU, and air where they mean nothing."""
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -9,32 +7,6 @@ from scipy import ndimage
 from anomask.data.volumes.values import AIR_HU, METAL_HU
 
 PADDED_HU = -2000.0  # what padding becomes: black in every window, and no proof that air is -1000
-# Words by which scanners and workstations name, in ImageType, what is computed from slices and is no slice.
-COMPUTED = re.compile(
-    r"\b(MIP|MINIP|MAXIP|MAX IP|MIN IP|MAXIMUM|MINIMUM|PROJECTION|RENDER(ED|ING)?|VRT?|SSD|CPR|CURVED|SUBTRACT(ED|ION)?"
-    r"|FUS(ED|ION)|PERFUSION|SCREEN|SCREENSHOT|CAPTURE)\b"
-)
-PROJECTED = re.compile(r"\b(MIP|MINIP|MAXIP|MAX IP|MIN IP|VRT)\b")  # in the description of a derived series
-
-
-def why_no_slice(data: Dataset) -> str:
-    """Say why an image is no slice, by its ImageType: 'a localiser', 'a derived picture (...)', or ''."""
-    words = [_plain(word) for word in _several(data.get("ImageType"))]
-    if "LOCALIZER" in words:
-        return "a localiser"
-    computed = [word for word in words[1:] if COMPUTED.search(word)]
-    description = _plain(data.get("SeriesDescription") or "")
-    if "ORIGINAL" not in words and PROJECTED.search(description):
-        computed.append(description)
-    return f"a derived picture ({computed[0]})" if computed else ""
-
-
-def _plain(word: object) -> str:
-    return str(word).upper().replace("_", " ").strip()
-
-
-def _several(value: object) -> list:
-    return [] if value is None else [value] if isinstance(value, str) else list(value)
 
 
 def to_hounsfield(stored: np.ndarray, slope: float, intercept: float, data: Dataset) -> np.ndarray:

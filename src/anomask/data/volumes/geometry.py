@@ -13,7 +13,7 @@ from anomask.errors import DataError, NotAxialError
 AXIAL = ("S", "P", "L")
 STEEPEST_DEGREES = 30.0  # scanners' gantries tilt by at most this; beyond it a slice is no axial slice
 MAX_SIDE = 4096  # CT has 512 or 1024; a header that claims more than this is damaged or hostile
-MAX_VOXELS = 2**30  # 4 GB as float32; the longest chest CT are a third of it
+MAX_VOXELS = 400_000_000  # 1,500 slices of 512 x 512; 1.6 GB as float32, and reading takes twice as much
 # Distances of CT's slices, rows and columns lie well inside; outside the header counts in metres or is damaged.
 SMALLEST_MM, LARGEST_MM = 0.02, 100.0
 FLAT = 1e-6  # volume of a voxel, as a share of the box of its sides, below which the axes lie in a plane
@@ -31,6 +31,10 @@ class VolumeSource(NamedTuple):
     kind: str  # 'dicom', 'nifti' or 'metaimage'
     files: tuple[Path, ...]  # in the order of their names
     series: str = ""  # SeriesInstanceUID; '' for other kinds
+    identity: str = ""  # what tells a DICOM volume from all others, wherever its files lie; '' where nothing does
+    patient: str = ""  # PatientID as read, '' where unknown; never write it into an output
+    study: str = ""  # StudyInstanceUID
+    number: str = ""  # SeriesNumber
 
 
 class Volume(NamedTuple):
@@ -43,6 +47,7 @@ class Volume(NamedTuple):
     series: str  # SeriesInstanceUID, or the file's name without its suffix
     source: Path  # the file, or the folder of the series
     orientation: str  # where the array axes of the source run, such as 'LPS' (DICOM as column, row, slice) or 'RAS'
+    left_out: tuple[str, ...] = ()  # a line for each slice of the source that is not in `hu`
     header: nib.Nifti1Header | None = None  # of a NIfTI source
 
 
