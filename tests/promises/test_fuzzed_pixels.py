@@ -54,7 +54,11 @@ def stored_otherwise(labels, seed, way):
 
 
 @thorough
-@given(st.integers(0, 10**6), st.integers(0, 3), st.sampled_from(("whole", "scaled", "shifted", "noisy", "greys", "volume")))
+@given(
+    st.integers(0, 10**6),
+    st.integers(0, 3),
+    st.sampled_from(("whole", "scaled", "shifted", "noisy", "greys", "volume")),
+)
 def test_a_label_means_the_same_however_it_is_stored(seed, classes, way):
     labels = blobs(seed, classes)
     unit = 80 if way == "greys" else 1
@@ -113,10 +117,16 @@ def encoded(kind, mode):
 
 
 SEEDS = [("PNG", mode) for mode in ("1", "L", "P", "RGB", "RGBA", "I;16")]
-SEEDS += [("TIFF", mode) for mode in ("1", "L", "P", "RGB", "I;16", "F")] + [("JPEG", "L"), ("JPEG", "RGB"), ("BMP", "L")]
+SEEDS += [("TIFF", mode) for mode in ("1", "L", "P", "RGB", "I;16", "F")] + [
+    ("JPEG", "L"),
+    ("JPEG", "RGB"),
+    ("BMP", "L"),
+]
 ENCODED = {seed: encoded(*seed) for seed in SEEDS}
 changes = st.lists(
-    st.tuples(st.sampled_from(("set", "cut", "drop", "add")), st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6
+    st.tuples(st.sampled_from(("set", "cut", "drop", "add")), st.floats(0, 1), st.integers(0, 255)),
+    min_size=1,
+    max_size=6,
 )
 
 
@@ -158,8 +168,29 @@ def test_an_image_is_read_or_refused(tmp_path_factory, seed, how):
 
 
 HU = np.where(np.random.default_rng(0).random((6, 5, 4)) < 0.5, -1000, 40).astype(np.int16)
-FIELDS = ("dim", "pixdim", "sform_code", "qform_code", "srow_x", "srow_y", "srow_z", "quatern_b", "quatern_c", "qoffset_x")
-FIELDS += ("scl_slope", "scl_inter", "datatype", "bitpix", "vox_offset", "xyzt_units", "sizeof_hdr", "magic", "intent_code")
+FIELDS = (
+    "dim",
+    "pixdim",
+    "sform_code",
+    "qform_code",
+    "srow_x",
+    "srow_y",
+    "srow_z",
+    "quatern_b",
+    "quatern_c",
+    "qoffset_x",
+)
+FIELDS += (
+    "scl_slope",
+    "scl_inter",
+    "datatype",
+    "bitpix",
+    "vox_offset",
+    "xyzt_units",
+    "sizeof_hdr",
+    "magic",
+    "intent_code",
+)
 
 
 def nifti():
@@ -170,17 +201,26 @@ def nifti():
 
 NIFTI = nifti()
 PLACES = {name: nib.Nifti1Header.template_dtype.fields[name] for name in FIELDS}
-values = st.one_of(st.integers(-(2**31), 2**31 - 1), st.integers(-4, 20), st.floats(width=32), st.sampled_from((0, 1, -1, 2**15)))
+values = st.one_of(
+    st.integers(-(2**31), 2**31 - 1), st.integers(-4, 20), st.floats(width=32), st.sampled_from((0, 1, -1, 2**15))
+)
 
 
 @thorough
-@given(st.lists(st.tuples(st.sampled_from(FIELDS), st.integers(0, 7), values), min_size=1, max_size=3), st.one_of(st.just([]), changes))
+@given(
+    st.lists(st.tuples(st.sampled_from(FIELDS), st.integers(0, 7), values), min_size=1, max_size=3),
+    st.one_of(st.just([]), changes),
+)
 def test_a_nifti_header_is_read_or_refused_and_its_map_lies_on_it(tmp_path_factory, fields, how):
     content = np.frombuffer(NIFTI[:348], nib.Nifti1Header.template_dtype).copy()
     for name, index, value in fields:
         kind = PLACES[name][0].base
         with np.errstate(all="ignore"):
-            number = np.array(value if kind.kind == "f" else int(np.nan_to_num(value)) % 2**15 - 2 * (value == -1)) if kind.kind != "S" else b"n+2"
+            number = (
+                np.array(value if kind.kind == "f" else int(np.nan_to_num(value)) % 2**15 - 2 * (value == -1))
+                if kind.kind != "S"
+                else b"n+2"
+            )
             view = content[name][0]
             if view.shape:
                 view[index % len(view)] = number

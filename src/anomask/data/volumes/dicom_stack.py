@@ -150,6 +150,8 @@ def _slice_step(ordered: list[Frame], normal: np.ndarray, source: VolumeSource, 
             "allow_gaps=true."
         )
     if index is None or index[-1] != len(index) - 1:
-        log.warning("%s has gaps: what is said in mm along the body holds for slices %.2f mm apart", source.path, median)
+        log.warning(
+            "%s has gaps: what is said in mm along the body holds for slices %.2f mm apart", source.path, median
+        )
     total = places[-1] - places[0]
     return total * (median / float(total @ normal)) if allow_gaps else total / (len(ordered) - 1)

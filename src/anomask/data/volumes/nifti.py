@@ -35,7 +35,9 @@ def read_nifti(source: VolumeSource) -> Volume:
     image = open_nifti(source.path)
     scale = TO_MM.get(image.header.get_xyzt_units()[0], 1.0)
     hu, affine, orientation = to_axial(voxels_of(image, source.path), np.diag([scale] * 3 + [1.0]) @ image.affine)
-    return Volume(hu, affine, spacing_of(affine), "", stem_of(source.path), source.path, orientation, header=image.header)
+    return Volume(
+        hu, affine, spacing_of(affine), "", stem_of(source.path), source.path, orientation, header=image.header
+    )
 
 
 def open_nifti(path: Path) -> nib.Nifti1Image:
