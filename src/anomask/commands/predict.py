@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from anomask.commands import cli
 from anomask.commands.entry import command
+from anomask.settings.compose import plain
 
 log = logging.getLogger(__name__)
 
@@ -16,8 +17,10 @@ def main(config: DictConfig) -> None:
     """Compose the settings from conf/predict.yaml and the command line, and predict."""
     from anomask.prediction.predict import predict
     from anomask.runs.folder import find_run
+    from anomask.settings.schema import PredictConfig
 
-    folder, faults = predict(config, find_run(config.run, config.runs, "detector", "baseline"))
+    settings = PredictConfig(**plain(config))  # of a DictConfig `values` is a method
+    folder, faults = predict(settings, find_run(config.run, config.runs, "detector", "baseline"))
     log.info("results: %s (look at index.html)", folder)
     if faults:
         log.error("%d slices or volumes could not be used, see above; the others were predicted.", len(faults))

@@ -14,6 +14,7 @@ from anomask.build import open_stage
 from anomask.data.loading.inputs import Case, Inputs, find_inputs, input_batch, read_cases
 from anomask.data.loading.slices import to_source
 from anomask.data.volumes.account import Account, table_of
+from anomask.data.volumes.square import resize_to, to_square_pixels
 from anomask.data.volumes.window import window_of
 from anomask.errors import ConfigError, DataError, RunError, printable
 from anomask.files import whole_folder
@@ -25,6 +26,7 @@ from anomask.stages.detector import DetectorStage
 
 log = logging.getLogger(__name__)
 
+VALUES = ("hu", "grey")
 FEW_LUNGS = 0.1  # a chest CT shows lung in most slices; below this share something else was given
 
 
@@ -69,15 +71,16 @@ class Predictor:
         """Return maps [H, W] float32, scores, and where candidates count [H, W] bool, of each slice."""
         maps, scores, within = [], [], []
         for start in range(0, len(case.pixels), self.batch_size):
-            pixels = case.pixels[start : start + self.batch_size]
+            own = case.pixels[start : start + self.batch_size]
+            pixels = [to_square_pixels(one, case.spacing_mm) for one in own]
             batch = input_batch(pixels, self.size)
             self.lungs.setdefault(case.series, []).extend(batch.lung_mask.flatten(1).any(1).tolist())
             if not self.within_lung or self.lung_masks == "given":  # as in training and evaluation
                 batch = batch._replace(lung_mask=torch.ones_like(batch.lung_mask))
             found = move_data_to_device(self.stage.detect(move_data_to_device(batch, self.device)), torch.device("cpu"))
-            for values, own, lung in zip(found.anomaly_map, pixels, batch.lung_mask, strict=True):
-                maps.append(to_source(values, own.shape))
-                within.append(to_source(lung.float(), own.shape) >= 0.5)
+            for values, lung, square, one in zip(found.anomaly_map, batch.lung_mask, pixels, own, strict=True):
+                maps.append(resize_to(to_source(values, square.shape), one.shape))
+                within.append(resize_to(to_source(lung.float(), square.shape), one.shape) >= 0.5)
             scores += found.score.tolist()
         return maps, scores, within
 
@@ -119,7 +122,7 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
     bar = tqdm(desc="predict", unit="slice", total=len(inputs.slices), disable=not config.progress)
     with whole_folder(target, MARKER) as folder, bar:
         writer = PredictionWriter(folder, title, decision_of(run), config.maps, config.overlays, config.min_pixels)
-        for case in read_cases(inputs, config.batch_size, window, account):
+        for case in read_cases(inputs, config.batch_size, window, account, config.values, config.allow_gaps):
             bar.total += 0 if case.volume is None else len(case.pixels)
             writer.add(case, *predictor(case))
             bar.update(len(case.pixels))
@@ -137,6 +140,8 @@ def check(config: PredictConfig, place: Path, target: Path) -> None:
     """Raise a ConfigError for settings that cannot be meant."""
     if config.maps not in MAPS:
         raise ConfigError(f"maps is {config.maps!r}; use one of {', '.join(MAPS)}.")
+    if config.values not in VALUES:
+        raise ConfigError(f"values is {config.values!r}; use one of {', '.join(VALUES)}.")
     if config.names not in NAMES:
         raise ConfigError(f"names is {config.names!r}; use one of {', '.join(NAMES)}.")
     for name, least in (("batch_size", 1), ("min_pixels", 1), ("limit", 1)):
@@ -215,6 +220,8 @@ def about(config: PredictConfig, run: Run, predictor: Predictor, window: tuple[f
         **({"input": printable(Path(config.input).resolve().name)} if config.names == "input" else {}),
         "names": config.names,
         "window_hu": list(window),
+        "values": config.values,
+        "allow_gaps": config.allow_gaps,
         "min_pixels": config.min_pixels,
         "threshold": run.read_threshold(),
         "note": "For research use only; not a medical device.",

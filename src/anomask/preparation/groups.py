@@ -11,6 +11,8 @@ from anomask.errors import ConfigError, DataError
 SPLITS = ("train", "test", "by_patient")
 VALUES = ("hu", "grey")
 LESION_FREE = ("skip", "normal")
+NEEDS = {"mask_labels": ("mask",), "lung_labels": ("lung_mask",), "mask_optional": ("mask",)}
+NEEDS |= {"lesion_free": ("mask", "nodules")}  # options that mean nothing without one of these
 SKIPPED = "skip"  # a disease of this name in a table leaves the slice out
 
 
@@ -48,6 +50,10 @@ class Group:
             )
         if knows_lesions and not self.disease:
             raise ConfigError("mask or nodules are given and no disease: name what they mark, such as disease=covid19.")
+        for name in ("mask_labels", "lung_labels"):
+            labels = getattr(self, name)
+            if labels is not None and (not labels or 0 in labels):
+                raise ConfigError(f"{name} is {list(labels)}; name at least one label, and not 0: the background.")
         check_disease(self.disease)
         try:
             re.compile(self.patient)
@@ -92,7 +98,7 @@ def build_groups(defaults: Mapping[str, Any], overrides: Sequence[Mapping[str, A
     """Return the groups of a recipe, each with the top-level settings where it says nothing; one group without recipe.
 
     Raises:
-        ConfigError: a key that no group has, or a value that does not exist.
+        ConfigError: a key that no group has, a value that does not exist, or an option that does not apply.
     """
     known = {field.name for field in fields(Group)}
     groups = []
@@ -102,6 +108,13 @@ def build_groups(defaults: Mapping[str, Any], overrides: Sequence[Mapping[str, A
             raise ConfigError(f"a group has the keys {unknown}; the known ones are {', '.join(sorted(known))}.")
         own = {key: value for key, value in defaults.items() if key in known and value is not None}
         groups.append(Group(**(own | dict(override))))
+    for option, needed in NEEDS.items():
+        given = [group for group in groups if getattr(group, option) != getattr(Group, option)]
+        if given and not any(getattr(group, name) for group in given for name in needed):
+            raise ConfigError(
+                f"{option} is {getattr(given[0], option)!r}, and no group has {' or '.join(needed)}: it would do "
+                "nothing. Leave it out, or say where the masks are."
+            )
     return groups
 
 

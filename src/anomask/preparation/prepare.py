@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +19,7 @@ from anomask.data.volumes.account import USED, Account, table_of
 from anomask.data.volumes.window import window_of
 from anomask.errors import AnomaskError, ConfigError, DataError
 from anomask.preparation.groups import Group, build_groups
+from anomask.preparation.named_labels import check_labels
 from anomask.preparation.output import Output
 from anomask.preparation.pseudonyms import Pseudonyms, read_key
 from anomask.preparation.slices import Options, Outcome, prepare_unit
@@ -36,9 +38,10 @@ class Tally:
 
     strict: bool
     written: int = 0
-    dropped: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)  # slices by the reason for which they were left out
     kept: int = 0
     skipped: int = 0
+    soft: list[str] = field(default_factory=list)  # masks with grey edges
     faults: list[AnomaskError] = field(default_factory=list)
 
     def fault(self, error: AnomaskError) -> None:
@@ -52,6 +55,7 @@ class Tally:
         """Count a unit's outcome, and say in the account what became of its files."""
         self.written += len(outcome.rows)
         self.dropped += outcome.dropped
+        self.soft += outcome.soft
         if outcome.skipped:
             self.skipped += 1
             log.info("left out: %s", account.relative(outcome.skipped))
@@ -85,6 +89,7 @@ def prepare(settings: dict[str, Any]) -> Tally:
     tally = Tally(settings["strict"])
     account = Account(place, tally.fault)
     planned = plan(place, groups, options.dataset, names, account)
+    check_labels(planned)
     common = {
         "window": list(options.window),
         "bits": options.bits,
@@ -104,6 +109,9 @@ def prepare(settings: dict[str, Any]) -> Tally:
         rows = output.write_manifest()
         account.tell(table_of(folder))
     output.write_about(_about(common, settings, groups, rows))
+    if tally.soft:
+        text = "%d masks have grey edges (such as %s): what reaches half of the highest value counts as marked"
+        log.warning(text, len(tally.soft), account.relative(tally.soft[0]))
     return tally
 
 

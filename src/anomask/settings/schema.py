@@ -154,6 +154,8 @@ class PredictConfig:
     checkpoint: str = MISSING
     runs: str = MISSING
     window: Any = None
+    values: str = MISSING
+    allow_gaps: bool = MISSING
     batch_size: int = MISSING
     min_pixels: int = MISSING
     names: str = MISSING

@@ -159,6 +159,7 @@ def test_a_metaimage_that_is_cut_off_or_points_elsewhere_is_an_error(tmp_path):
 def test_two_series_in_one_folder_are_two_volumes_and_their_order_is_that_of_names(tmp_path):
     for name, level in (("b", 5), ("a", 7)):
         hu = np.full((2, 4, 4), level, np.int16)
+        hu[0, 0] = -1000
         write_series(tmp_path, hu, names=[f"{name}0.dcm", f"{name}1.dcm"])
     assert [read_volume(source).hu.max() for source in find_volumes(tmp_path)] == [7, 5]
 

@@ -24,6 +24,7 @@ from anomask.errors import DataError, NotAxialError, printable
 
 log = logging.getLogger(__name__)
 
+GREYS = (0.0, 255.0)  # of volumes windowed already
 VOLUME_SUFFIX = re.compile(r"\.(nii|nii\.gz|mha|mhd|dcm|dicom|ima)$", re.IGNORECASE)
 
 
@@ -34,6 +35,11 @@ class Case(NamedTuple):
     pixels: list[np.ndarray]  # [H, W] uint8 each, windowed
     series: str = ""  # name of the volume, '' for loose slices
     volume: Volume | None = None
+
+    @property
+    def spacing_mm(self) -> tuple[float, float]:
+        """(row, column) of the pixels; those of loose slices are taken for square."""
+        return (1.0, 1.0) if self.volume is None else self.volume.spacing_mm[1:]
 
 
 class Inputs(NamedTuple):
@@ -99,7 +105,14 @@ def _named(sources: list[VolumeSource], place: Path, account: Account) -> dict[s
     return dict(zip(names, sources, strict=True))
 
 
-def read_cases(inputs: Inputs, batch_size: int, window: tuple[float, float], account: Account) -> Iterator[Case]:
+def read_cases(
+    inputs: Inputs,
+    batch_size: int,
+    window: tuple[float, float],
+    account: Account,
+    values: str = "hu",
+    allow_gaps: bool = False,
+) -> Iterator[Case]:
     """Read loose slices in batches, then volume after volume.
 
     Args:
@@ -107,7 +120,10 @@ def read_cases(inputs: Inputs, batch_size: int, window: tuple[float, float], acc
         batch_size: how many loose slices are read together.
         window: (low, high) in HU, for volumes.
         account: told what became of each file; a slice or volume that cannot be used is a fault, and the others go on.
+        values: 'hu', or 'grey' for volumes windowed already; see `read_volume`.
+        allow_gaps: see `read_volume`.
     """
+    window = GREYS if values == "grey" else window
     files, pixels = [], []
     for name, path in inputs.slices.items():
         try:
@@ -124,7 +140,7 @@ def read_cases(inputs: Inputs, batch_size: int, window: tuple[float, float], acc
         yield Case(files, pixels)
     for name, source in inputs.volumes.items():
         try:
-            case = _read_case(name, source, window)
+            case = _case_of(name, read_volume(source, allow_gaps, values), window)
         except NotAxialError as reason:
             text = account.relative(str(reason))
             log.warning("%s is left out: %s", name, text)
@@ -138,8 +154,7 @@ def read_cases(inputs: Inputs, batch_size: int, window: tuple[float, float], acc
         del case  # before the next one is read: a volume takes up to a gigabyte
 
 
-def _read_case(name: str, source: VolumeSource, window: tuple[float, float]) -> Case:
-    volume = read_volume(source)
+def _case_of(name: str, volume: Volume, window: tuple[float, float]) -> Case:
     return Case([name] * len(volume.hu), [to_grey(hu, window, 8) for hu in volume.hu], name, volume)
 
 

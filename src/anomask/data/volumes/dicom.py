@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder
 
 from anomask.data.volumes.dicom_file import open_dicom
+from anomask.data.volumes.dicom_pixels import to_hounsfield
 from anomask.data.volumes.dicom_stack import Frame, stack
 from anomask.data.volumes.faults import reading, short
 from anomask.data.volumes.geometry import Volume, VolumeSource, check_size, spacing_of, to_axial
@@ -16,7 +17,7 @@ from anomask.errors import DataError, NotAxialError
 log = logging.getLogger(__name__)
 
 
-def read_dicom(source: VolumeSource, allow_gaps: bool = False) -> Volume:
+def read_dicom(source: VolumeSource, allow_gaps: bool = False, values: str = "hu") -> Volume:
     """Read a series or a multi-frame file; see `Volume`.
 
     A tilted gantry shears the stack: every slice stays as it was acquired, and the affine carries the shear.
@@ -24,6 +25,7 @@ def read_dicom(source: VolumeSource, allow_gaps: bool = False) -> Volume:
     Args:
         source: of `find_series`.
         allow_gaps: whether slices may lie unevenly; the affine then holds for the median distance alone.
+        values: 'hu' or 'grey', see `read_volume`.
 
     Raises:
         DataError: a file is damaged, cannot be decoded, is no grey image or says nothing of HU or position; slices
@@ -34,19 +36,19 @@ def read_dicom(source: VolumeSource, allow_gaps: bool = False) -> Volume:
     for path in source.files:
         with reading(path, "DICOM"):
             data = open_dicom(path)
-            _check_grey(data, path)
+            _check_grey(data, path, values)
             frames += _frames_of(data, path)
-    values, affine, left_out = stack(frames, source, allow_gaps)
+    array, affine, left_out = stack(frames, source, allow_gaps)
     for line in left_out:
         log.warning("left out of its series: %s", line)
-    hu, affine, stored = to_axial(values, affine)
+    hu, affine, stored = to_axial(array, affine)
     if stored[2] not in "SI":
         raise NotAxialError(f"series {source.series} in {source.path} is not axial. Export the axial reconstruction.")
     spacing = spacing_of(affine)
     return Volume(hu, affine, spacing, source.patient, source.series, source.path, "LPS", tuple(left_out))
 
 
-def _check_grey(data: Dataset, path: Path) -> None:
+def _check_grey(data: Dataset, path: Path, values: str) -> None:
     photometric = data.get("PhotometricInterpretation", "")
     # MONOCHROME1 asks a viewer to show low values bright; the rescaled values are HU all the same.
     if data.get("SamplesPerPixel", 1) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
@@ -54,12 +56,14 @@ def _check_grey(data: Dataset, path: Path) -> None:
             f"{path} is a picture ({photometric or 'no photometric interpretation'}, {data.get('SamplesPerPixel')} "
             "samples a pixel), not a CT slice in HU. Export the original series."
         )
+    if values == "grey" and photometric == "MONOCHROME1":
+        raise DataError(f"{path} is MONOCHROME1: it shows low values bright. Export it as MONOCHROME2.")
 
 
 def _frames_of(data: Dataset, path: Path) -> list[Frame]:
     n_frames = int(data.get("NumberOfFrames") or 1)
     check_size(path, (n_frames, int(data.Rows), int(data.get("Columns", 0))))
-    stored = _pixels(data, path).reshape(n_frames, data.Rows, data.Columns).astype(np.float32)
+    stored = _pixels(data, path).reshape(n_frames, data.Rows, data.Columns)
     frames = []
     for index, values in enumerate(stored):
         groups = _groups(data, index)
@@ -67,7 +71,7 @@ def _frames_of(data: Dataset, path: Path) -> list[Frame]:
         slope, intercept = _rescale(groups, name)
         frames.append(
             Frame(
-                values * np.float32(slope) + np.float32(intercept),
+                to_hounsfield(values, slope, intercept, data),
                 _numbers(groups, "ImagePositionPatient", 3, name),
                 _numbers(groups, "ImageOrientationPatient", 6, name),
                 tuple(_numbers(groups, "PixelSpacing", 2, name)),

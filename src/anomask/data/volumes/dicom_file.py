@@ -11,6 +11,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, CTImageStorage, DeflatedExplicitVRLittleEndian, EnhancedCTImageStorage
 
+from anomask.data.volumes.dicom_computed import computed_picture
 from anomask.errors import DataError
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -24,7 +25,7 @@ INFLATED_AT_ONCE = 2**22
 META_START = 128 + 4 + 12  # preamble, DICM, and the element that says how long the others of the file meta are
 TAGS = ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID", "PatientID", "Modality"]
 TAGS += ["ImageType", "Rows", "Columns", "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient"]
-TAGS += ["PixelSpacing", "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "SOPClassUID", "SamplesPerPixel"]
+TAGS += ["PixelSpacing", "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "SOPClassUID", "SamplesPerPixel", "SeriesDescription"]
 
 
 class Header(NamedTuple):
@@ -117,6 +118,9 @@ def _check_kind(data: Dataset) -> None:
     modality, words = _text(data, "Modality").upper(), {word.strip().upper() for word in _words(data)}
     if "Rows" not in data:
         raise NoData(f"DICOM without an image: {kind.name}")
+    computed = computed_picture(_words(data), _text(data, "SeriesDescription"))
+    if computed:
+        raise NoData(f"a picture computed from slices ({computed})")
     if not modality and kind in CT_CLASSES:
         modality = "CT"  # an anonymiser emptied the field, and the class still says it
     placed = all(data.get(name) for name in ("ImagePositionPatient", "ImageOrientationPatient"))

@@ -1,5 +1,6 @@
 """The slices of a DICOM series, put in order by their position along the slice normal, as one array."""
 
+import logging
 from itertools import pairwise, takewhile
 from typing import NamedTuple
 
@@ -8,6 +9,8 @@ import numpy as np
 from anomask.data.volumes.geometry import VolumeSource
 from anomask.data.volumes.grid import BESIDE_MM, grid_index, off_the_line
 from anomask.errors import DataError
+
+log = logging.getLogger(__name__)
 
 SAME_PLACE_MM = 1e-3
 FAR_STEPS = 10  # a slice or two so many steps away from the rest, or
@@ -146,5 +149,7 @@ def _slice_step(ordered: list[Frame], normal: np.ndarray, source: VolumeSource, 
             f"{source.path} {median:.2f} mm: a slice is missing. Add it, or use the slices one by one with "
             "allow_gaps=true."
         )
+    if index is None or index[-1] != len(index) - 1:
+        log.warning("%s has gaps: what is said in mm along the body holds for slices %.2f mm apart", source.path, median)
     total = places[-1] - places[0]
     return total * (median / float(total @ normal)) if allow_gaps else total / (len(ordered) - 1)

@@ -10,9 +10,11 @@ from anomask.data.volumes.faults import OnFault, log_fault, reading
 from anomask.data.volumes.geometry import Volume, VolumeSource, to_source_geometry
 from anomask.data.volumes.images import is_image
 from anomask.data.volumes.metaimage import is_metaimage, read_metaimage
-from anomask.data.volumes.nifti import check_hounsfield, is_nifti, read_nifti
+from anomask.data.volumes.nifti import is_nifti, read_nifti
 from anomask.data.volumes.series import find_series
+from anomask.data.volumes.square import square_spacing
 from anomask.data.volumes.unread import what_is_unread
+from anomask.data.volumes.values import check_values
 from anomask.data.volumes.walk import files_below
 from anomask.errors import DataError
 
@@ -79,7 +81,8 @@ def read_volume(source: VolumeSource, allow_gaps: bool = False, values: str = "h
     Args:
         source: of `find_volumes`.
         allow_gaps: whether the slices of a DICOM series may lie unevenly; see `read_dicom`.
-        values: 'hu', or 'grey' for NIfTI whose numbers are windowed already: `Volume.hu` then holds them as they are.
+        values: 'hu', or 'grey' where the numbers are windowed already, or 'labels' of a mask: `Volume.hu` then holds
+            them as they are.
 
     Raises:
         DataError: the volume cannot be used; the message says why.
@@ -87,8 +90,9 @@ def read_volume(source: VolumeSource, allow_gaps: bool = False, values: str = "h
     """
     with reading(source.path, KINDS[source.kind]):
         if source.kind == "dicom":
-            return read_dicom(source, allow_gaps)
-        volume = read_nifti(source) if source.kind == "nifti" else read_metaimage(source)
-        if values == "hu":
-            check_hounsfield(volume)
+            volume = read_dicom(source, allow_gaps, values)
+        else:
+            volume = read_nifti(source) if source.kind == "nifti" else read_metaimage(source)
+        check_values(volume, values)
+        square_spacing(volume.spacing_mm[1:])
         return volume
