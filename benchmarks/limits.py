@@ -19,7 +19,7 @@ from anomask.build import build_data, open_stage
 from anomask.data.loading.datamodule import SliceDataModule
 from anomask.evaluation.evaluate import detections
 from anomask.metrics.image import auroc
-from anomask.runs.folder import find_run
+from anomask.runs import find_run
 from anomask.scoring.image_score import top_share
 from anomask.stages.detector import DetectorStage
 

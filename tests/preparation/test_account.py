@@ -87,7 +87,9 @@ def test_a_volume_that_gives_no_slice_is_a_fault(tmp_path, run):
     write_nifti(tmp_path / "in/liver.nii.gz", np.where(lungs, 40, hu))
     write_nifti(tmp_path / "in/chest.nii.gz", hu)
     tally = run("split=train")
-    assert tally.written == 4 and "liver.nii.gz gave none of its 4 slices: too little lung" in str(tally.faults[0])
+    assert tally.written == 4 and "liver.nii.gz gave none of its 4 slices: 4 with too little lung" in str(
+        tally.faults[0]
+    )
 
 
 def test_a_name_that_is_not_utf8_is_prepared_and_written_escaped(tmp_path, run):
