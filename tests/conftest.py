@@ -52,6 +52,8 @@ TINY = [
 # What makes a comparison method small enough for 32 px: its own keys beside TINY.
 TINY_BASELINES = {
     "ae": ["baseline.channels=[8,16]", "baseline.bottleneck=4"],
+    "painted_unet": ["baseline.network.features=[4,4,8,8,8,4]"],
+    "painted_unet_small": ["baseline.network.features=[4,4,8,8,8,4]"],
     "padim": ["baseline.features.side=64", "baseline.kept=20"],
     "patchcore": ["baseline.features.side=64", "baseline.memory=64"],
     "rd4ad": ["baseline.features.side=64", "baseline.width=32", "baseline.expansion=2", "baseline.blocks=1"],

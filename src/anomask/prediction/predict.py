@@ -10,7 +10,8 @@ import torch
 from pytorch_lightning.utilities import move_data_to_device
 from tqdm import tqdm
 
-from anomask.build import open_stage
+from anomask.build import Stage, open_stage
+from anomask.data.loading.frame import Frame
 from anomask.data.loading.inputs import Case, Inputs, find_inputs, input_batch, read_cases
 from anomask.data.loading.slices import to_source
 from anomask.data.volumes.account import Account, table_of
@@ -22,7 +23,6 @@ from anomask.report.prediction.files import MAPS, MARKER, Decision, PredictionWr
 from anomask.runs.commit import current_commit
 from anomask.runs.folder import Run
 from anomask.settings.schema import PredictConfig
-from anomask.stages.detector import DetectorStage
 from anomask.trained import decision
 
 log = logging.getLogger(__name__)
@@ -62,10 +62,11 @@ class Predictor:
         device: where.
     """
 
-    def __init__(self, stage: DetectorStage, batch_size: int, device: str) -> None:
+    def __init__(self, stage: Stage, batch_size: int, device: str) -> None:
         self.stage, self.batch_size, self.device = stage.to(device), batch_size, torch.device(device)
         data, scoring = stage.settings["data"], stage.settings["scoring"]
         self.size, self.lung_masks, self.within_lung = data["size"], data["lung_masks"], scoring["within_lung"]
+        self.crop = data.get("crop", "none")  # runs of before it have none
         self.lungs: dict[str, list[bool]] = {}  # series -> whether each of its slices shows lung
 
     def __call__(self, case: Case) -> tuple[list[np.ndarray], list[float], list[np.ndarray]]:
@@ -74,14 +75,17 @@ class Predictor:
         for start in range(0, len(case.pixels), self.batch_size):
             own = case.pixels[start : start + self.batch_size]
             pixels = [to_square_pixels(one, case.spacing_mm) for one in own]
-            batch = input_batch(pixels, self.size)
+            batch = input_batch(pixels, self.size, self.crop)
             self.lungs.setdefault(case.series, []).extend(batch.lung_mask.flatten(1).any(1).tolist())
             if not self.within_lung or self.lung_masks == "given":  # as in training and evaluation
                 batch = batch._replace(lung_mask=torch.ones_like(batch.lung_mask))
             found = move_data_to_device(self.stage.detect(move_data_to_device(batch, self.device)), torch.device("cpu"))
-            for values, lung, square, one in zip(found.anomaly_map, batch.lung_mask, pixels, own, strict=True):
-                maps.append(resize_to(to_source(values, square.shape), one.shape))
-                within.append(resize_to(to_source(lung.float(), square.shape), one.shape) >= 0.5)
+            frames = (Frame(*frame) for frame in batch.frame.tolist())
+            for values, lung, frame, square, one in zip(
+                found.anomaly_map, batch.lung_mask, frames, pixels, own, strict=True
+            ):
+                maps.append(resize_to(to_source(values, square.shape, frame), one.shape))
+                within.append(resize_to(to_source(lung.float(), square.shape, frame), one.shape) >= 0.5)
             scores += found.score.tolist()
         return maps, scores, within
 

@@ -22,13 +22,15 @@ class PathsConfig:
 class ModelConfig:
     """Networks of both stages; `conf/model`."""
 
-    width: int = MISSING
-    encoder: dict[str, Any] = MISSING
-    quantiser: dict[str, Any] = MISSING
-    decoder: dict[str, Any] = MISSING
-    classifier: dict[str, Any] = MISSING
+    network: dict[str, Any] | None = None  # of a detector of pixels; null: one of tokens, all that follows
+    view: dict[str, Any] | None = None  # of a codebook, beside the slice
+    width: int | None = None
+    encoder: dict[str, Any] | None = None
+    quantiser: dict[str, Any] | None = None
+    decoder: dict[str, Any] | None = None
+    classifier: dict[str, Any] | None = None
     refiner: dict[str, Any] | None = None
-    classifier_input: str = MISSING
+    classifier_input: str | None = None
 
 
 @dataclass
@@ -202,6 +204,7 @@ class RowConfig:
     run: str = MISSING  # overrides of anomask train
     codebook: str = ""  # overrides of the stage 1 that it stands on, beside experiment=codebook
     title: str | None = None  # None: the record's own
+    pending: bool = False  # not measured on every set yet: where it has no record, the table names it below, as missing
 
 
 @dataclass

@@ -13,7 +13,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from anomask.batches import FrozenFeatures, SliceBatch
-from anomask.build import with_weights
+from anomask.build import Stage, with_weights
 from anomask.report.record.threshold import thresholds
 from anomask.runs.folder import Run
 from anomask.stages.baseline import BaselineStage
@@ -86,9 +86,7 @@ def write_validation(trainer: pl.Trainer, run: Run) -> None:
             run.write_validation(callback.monitor, callback.mode, float(callback.best_model_score))
 
 
-def cost(
-    stage: CodebookStage | DetectorStage | BaselineStage, data: pl.LightningDataModule, trainer: pl.Trainer
-) -> dict[str, Any]:
+def cost(stage: Stage, data: pl.LightningDataModule, trainer: pl.Trainer) -> dict[str, Any]:
     """Return what a run took beside its seconds: steps, slices seen, size, memory and the time of one detection."""
     seen = trainer.global_step * stage.settings["data"]["batch_size"]
     bill = {
@@ -108,7 +106,7 @@ def cost(
     return bill
 
 
-def _detection_ms(stage: DetectorStage | BaselineStage, data: pl.LightningDataModule, trainer: pl.Trainer) -> float:
+def _detection_ms(stage: Stage, data: pl.LightningDataModule, trainer: pl.Trainer) -> float:
     batch = _timed_batch(stage, data, trainer)
     return _ms_per_slice(lambda: stage.detect(batch).score)
 

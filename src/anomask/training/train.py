@@ -11,7 +11,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_only
 
-from anomask.build import build_data, build_stage
+from anomask.build import Stage, build_data, build_stage
 from anomask.callbacks.last_step import LastStep
 from anomask.errors import ConfigError
 from anomask.runs.checkpoints import load_checkpoint
@@ -30,8 +30,6 @@ from anomask.training.sources import codebook_of, inherited_cost, weights_of
 from anomask.training.stopping import Stopping
 
 log = logging.getLogger(__name__)
-
-Stage = CodebookStage | DetectorStage | BaselineStage
 
 
 def train(settings: dict[str, Any], run: Run, resume: bool | Path = False) -> None:
