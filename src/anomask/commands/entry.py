@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from anomask.errors import AnomaskError, find_user_error
+from anomask.progress import show
 from anomask.settings.compose import CONF_FOLDER, register
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ def command(verb: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], A
         @wraps(work)
         def main(config: DictConfig) -> Any:
             with user_errors():
+                show(config.progress, config.quiet)
                 return work(config)
 
         return main

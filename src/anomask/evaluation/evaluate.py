@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from pytorch_lightning.utilities import move_data_to_device
-from tqdm import tqdm
 
 from anomask.batches import Detection, SliceBatch
 from anomask.build import build_data, open_stage
@@ -18,6 +17,7 @@ from anomask.data.loading.datamodule import SliceDataModule
 from anomask.errors import ConfigError
 from anomask.metrics.bootstrap import cluster_names, clusters_of
 from anomask.metrics.trivial import PixelFloors, trivial_features
+from anomask.progress import bar
 from anomask.report.evaluation.choice import choose_pictures
 from anomask.report.evaluation.files import write_results
 from anomask.report.evaluation.markdown import brief
@@ -44,7 +44,7 @@ def detections(
 ) -> Iterator[tuple[SliceBatch, Detection, list[int]]]:
     """Yield batches of the test set with their detections and rows, everything on the CPU."""
     loader = data.test_dataloader()
-    for batch in tqdm(loader, desc="evaluate", unit="batch", disable=not progress):
+    for batch in bar(loader, "evaluate", "batch", wanted=progress):
         found = stage.detect(move_data_to_device(batch, stage.device))
         yield batch, move_data_to_device(found, torch.device("cpu")), batch.index.tolist()
 

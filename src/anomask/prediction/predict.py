@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from pytorch_lightning.utilities import move_data_to_device
-from tqdm import tqdm
 
 from anomask.build import open_stage
 from anomask.data.loading.inputs import Case, find_inputs, input_batch, read_cases
@@ -15,6 +14,7 @@ from anomask.data.loading.slices import to_source
 from anomask.data.volumes.window import window_of
 from anomask.errors import ConfigError, DataError, RunError
 from anomask.files import whole_folder
+from anomask.progress import bar
 from anomask.report.prediction.files import MAPS, MARKER, Decision, PredictionWriter
 from anomask.runs.commit import current_commit
 from anomask.runs.folder import Run
@@ -104,13 +104,13 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
         )
     predictor = Predictor(open_stage(run, config.checkpoint), config.batch_size, config.device)
     title = f"{place.resolve().name}, by {predictor.stage.settings['name']}"
-    bar = tqdm(desc="predict", unit="slice", total=len(inputs.slices), disable=not config.progress)
-    with whole_folder(target, MARKER) as folder, bar:
+    counted = bar(None, "predict", "slice", len(inputs.slices), config.progress)
+    with whole_folder(target, MARKER) as folder, counted:
         writer = PredictionWriter(folder, title, decision_of(run), config.maps, config.overlays, config.min_pixels)
         for case in read_cases(inputs, config.batch_size, window, faults):
-            bar.total += 0 if case.volume is None else len(case.pixels)
+            counted.total += 0 if case.volume is None else len(case.pixels)
             writer.add(case, *predictor(case))
-            bar.update(len(case.pixels))
+            counted.update(len(case.pixels))
             del case  # before the next one is read
         if not writer.slices:
             raise DataError(f"nothing of {place} could be used: {len(faults.lines)} faults, see above.")

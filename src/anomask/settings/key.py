@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 # What changes neither weights nor threshold of a run: where things are, what is logged and shown.
-UNKEYED = ("run", "resume", "sweep", "verify", "paths", "logger", "callbacks")
+UNKEYED = ("run", "resume", "sweep", "verify", "paths", "logger", "callbacks", "progress", "quiet")
 # What stage 1 does not read: a codebook stays the same whatever is set for stage 2, and is shared.
 OF_STAGE_2 = ("synthesiser", "scoring", "model.classifier", "model.refiner", "model.classifier_input")
 OF_STAGE_2 += ("loss.detector", "loss.pixel")
