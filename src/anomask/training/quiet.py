@@ -13,5 +13,7 @@ def quieten() -> None:
         r"Found \d+ module\(s\) in eval mode.*",  # the frozen codebook is meant to be
         r".*smaller than the logging interval.*",
         r"Experiment logs directory.*",  # the run folder holds more than logs
+        r"Checkpoint directory .* exists and is not empty.*",  # a run that goes on
+        r"The ``compute`` method of metric .* before the ``update`` method.*",  # one that goes on at an epoch's end
     ):
         warnings.filterwarnings("ignore", message)
