@@ -13,8 +13,9 @@ def main(config: DictConfig) -> None:
     """Compose the settings from conf/evaluate.yaml and the command line, and evaluate."""
     from anomask.evaluation.evaluate import evaluate
     from anomask.runs.folder import find_run
+    from anomask.runs.unfinished import require_finished
 
-    evaluate(config, find_run(config.run, config.runs, "detector", "baseline"))
+    evaluate(config, require_finished(find_run(config.run, config.runs, "detector", "baseline")))
 
 
 if __name__ == "__main__":

@@ -16,9 +16,10 @@ def main(config: DictConfig) -> None:
     """Compose the settings from conf/predict.yaml and the command line, and predict."""
     from anomask.prediction.predict import predict
     from anomask.runs.folder import find_run
+    from anomask.runs.unfinished import require_finished
 
-    folder, faults = predict(config, find_run(config.run, config.runs, "detector", "baseline"))
-    log.info("results: %s (look at index.html)", folder)
+    folder, faults = predict(config, require_finished(find_run(config.run, config.runs, "detector", "baseline")))
+    log.info("look at: %s", folder / "index.html")
     if faults:
         log.error("%d slices or volumes could not be used, see above; the others were predicted.", len(faults))
         sys.exit(1)

@@ -1,8 +1,11 @@
 """Train one stage: compose the settings, then train into the run folder that they name."""
 
+import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -10,7 +13,12 @@ from omegaconf import DictConfig
 from anomask.commands import cli
 from anomask.commands.entry import command, in_sweep
 from anomask.errors import ConfigError
-from anomask.settings.compose import plain
+from anomask.settings.compose import CONF_FOLDER, plain
+
+if TYPE_CHECKING:
+    from anomask.runs.folder import Run
+
+log = logging.getLogger(__name__)
 
 
 @command("train")
@@ -30,7 +38,24 @@ def main(config: DictConfig) -> float | None:
         return train_job(plain(config), run, Path(HydraConfig.get().sweep.dir))
     # The second process of a distributed job comes here too, and goes on where the first one does.
     train(plain(config), run, resume=has_begun(run))
+    _say_next(run, HydraConfig.get().overrides.task)
     return None
+
+
+def _say_next(run: "Run", typed: Sequence[str]) -> None:
+    from pytorch_lightning.utilities import rank_zero_only
+
+    from anomask.runs.next_command import after_codebook, after_training
+
+    if rank_zero_only.rank:
+        return
+    if run.read_settings()["stage"]["name"] == "codebook":
+        experiments = [file.stem for file in (CONF_FOLDER / "experiment").glob("*.yaml")]
+        following = after_codebook(run, typed, experiments)
+    else:
+        parts = (run.read_fingerprint() or {}).get("parts", [{"split": "test"}])  # None: it was not verified
+        following = after_training(run, any(part["split"] == "test" for part in parts))
+    log.info("next: %s", following)
 
 
 def _refuse_a_sweep_of_processes(config: DictConfig) -> None:

@@ -52,7 +52,8 @@ class Predictor:
     def __init__(self, stage: DetectorStage, batch_size: int, device: str) -> None:
         self.stage, self.batch_size, self.device = stage.to(device), batch_size, torch.device(device)
         data, scoring = stage.settings["data"], stage.settings["scoring"]
-        self.size, self.lung_masks, self.within_lung = data["size"], data["lung_masks"], scoring["within_lung"]
+        self.size, self.within_lung = data["size"], scoring["within_lung"]
+        self.lung_masks = data.get("lung_masks", "estimate")  # the phantom's settings had none once
         self.lungs: dict[str, list[bool]] = {}  # series -> whether each of its slices shows lung
 
     def __call__(self, case: Case) -> tuple[list[np.ndarray], list[float], list[np.ndarray]]:
@@ -93,6 +94,7 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
         AnomaskError: nothing of the input can be used, settings that contradict each other or the run, and, where
             `strict`, the first slice or volume that cannot be used.
     """
+    decision = decision_of(run)
     place, window = Path(config.input), choose_window(config.window, run)
     target = Path(config.output).resolve() if config.output else run.prediction_folder(place.resolve().name)
     check(config, place, target)
@@ -106,7 +108,7 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
     title = f"{place.resolve().name}, by {predictor.stage.settings['name']}"
     counted = bar(None, "predict", "slice", len(inputs.slices), config.progress)
     with whole_folder(target, MARKER) as folder, counted:
-        writer = PredictionWriter(folder, title, decision_of(run), config.maps, config.overlays, config.min_pixels)
+        writer = PredictionWriter(folder, title, decision, config.maps, config.overlays, config.min_pixels)
         for case in read_cases(inputs, config.batch_size, window, faults):
             counted.total += 0 if case.volume is None else len(case.pixels)
             writer.add(case, *predictor(case))

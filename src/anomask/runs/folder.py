@@ -27,6 +27,7 @@ class Run:
     ``config.yaml`` settings, resolved · ``checkpoints/best.ckpt, last.ckpt`` · ``threshold.json`` decision threshold ·
     ``normal_scores.json`` of validation normals ·
     ``validation.json`` the figure that chose `best` · ``fingerprint.json`` the data it learned from · ``cost.json`` ·
+    ``floors.npz`` what its training normals are like · ``failure.json`` where it broke off ·
     ``pictures/`` training panels · ``evaluation/<name>/`` results · ``predictions/<name>/`` of new slices ·
     ``metrics.csv`` where logger=csv · ``wandb.json`` and ``wandb/`` where logger=wandb.
     """
@@ -62,6 +63,11 @@ class Run:
     def fingerprint_file(self) -> Path:
         """What the data of the training was."""
         return self.folder / "fingerprint.json"
+
+    @property
+    def floors_file(self) -> Path:
+        """What an evaluation on test slices alone needs of the training normals."""
+        return self.folder / "floors.npz"
 
     @property
     def wandb_file(self) -> Path:
@@ -239,6 +245,8 @@ def find_run(text: str, runs_folder: str, *stages: str) -> Run:
         RunError: there is none, or it is of the other stage.
     """
     places = [Path(text), Path(text) / "latest", Path(runs_folder) / text / "latest", Path(runs_folder) / text]
+    begun = [file.parent for file in (Path(runs_folder) / text).glob("*/config.yaml")]  # none was finished, then
+    places += sorted(begun, key=lambda folder: folder.stat().st_mtime)[-1:]
     wanted = " or ".join(stages)
     for folder in places:
         run = Run(folder.resolve())

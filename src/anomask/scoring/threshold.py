@@ -6,6 +6,14 @@ from collections.abc import Sequence
 from anomask.errors import DataError
 
 
+def normals_needed(specificity: float) -> int:
+    """Return the fewest validation normals that can fix a threshold of a specificity in (0, 1)."""
+    count = max(1, int(specificity / (1 - specificity)) - 1)  # the quotient, but for its rounding
+    while math.ceil((count + 1) * specificity) > count:
+        count += 1
+    return count
+
+
 def conformal_threshold(normal_scores: Sequence[float], specificity: float) -> float:
     """Return the threshold that a new normal slice exceeds with probability at most 1 - specificity.
 
@@ -24,9 +32,8 @@ def conformal_threshold(normal_scores: Sequence[float], specificity: float) -> f
         raise DataError("a validation normal has a score that is not finite; the model has diverged. Train it again.")
     rank = math.ceil((len(scores) + 1) * specificity)
     if rank > len(scores):
-        needed = math.ceil(specificity / (1 - specificity))
         raise DataError(
-            f"{len(scores)} validation normals cannot fix a threshold of specificity {specificity}; {needed} are "
-            "needed. Raise data.validation_share or lower scoring.specificity."
+            f"{len(scores)} validation normals cannot fix a threshold of specificity {specificity}; "
+            f"{normals_needed(specificity)} are needed. Raise data.validation_share or lower scoring.specificity."
         )
     return scores[rank - 1]

@@ -298,4 +298,5 @@ class VerifyConfig(ConsoleConfig):
     seed: int = MISSING
     all: bool = MISSING
     data: dict[str, Any] = MISSING
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)

@@ -13,15 +13,25 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from anomask.build import build_data, build_logger, build_stage, needs_codebook
 from anomask.errors import ConfigError, RunError
+from anomask.quiet import quieten
 from anomask.runs.commit import current_commit
 from anomask.runs.folder import Run, find_run
+from anomask.runs.unfinished import failure_noted
 from anomask.stages.baseline import BaselineStage
 from anomask.stages.codebook import CodebookStage
 from anomask.stages.detector import DetectorStage
 from anomask.sweeps.job import enter_sweep, find_finished, has_begun, note_skipped, require_same_codebook
-from anomask.training.after_fit import cost, fit_normals, reset_peak_memory, write_threshold, write_validation
+from anomask.training.after_fit import (
+    cost,
+    fit_normals,
+    reset_peak_memory,
+    say_end,
+    write_floors,
+    write_threshold,
+    write_validation,
+)
 from anomask.training.before_fit import frozen_features, take_weights, verify_data
-from anomask.training.quiet import quieten
+from anomask.training.checks import refuse_early
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +49,7 @@ def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
     """
     quieten()
     # Of several processes of one training the first holds the folder for all.
-    with run.claimed() if rank_zero_only.rank == 0 else nullcontext():
+    with run.claimed() if rank_zero_only.rank == 0 else nullcontext(), failure_noted(run, settings):
         _train(settings, run, resume)
 
 
@@ -70,12 +80,13 @@ def _train(settings: dict[str, Any], run: Run, resume: bool) -> None:
     seconds = timer.time_elapsed("train") + time.perf_counter() - start
     if not isinstance(stage, CodebookStage):
         write_threshold(stage, data, trainer, run)
+        write_floors(data, trainer, run)
     if trainer.is_global_zero:
         write_validation(trainer, run)
         bill = {"seconds": round(seconds, 1), "commit": current_commit()}
         run.write_cost(bill | cost(stage, data, trainer) | _inherited_cost(settings))
         run.link_latest()
-        log.info("run folder: %s", run.folder)
+        say_end(run)
     for logger in trainer.loggers:
         if hasattr(logger, "close"):  # W&B: several runs of a sweep share one process
             logger.close()
@@ -110,6 +121,7 @@ def _build(
     data.prepare_data()
     if settings.get("verify") and rank_zero_only.rank == 0:
         verify_data(settings, data, run)
+    refuse_early(settings, stage, data, run)
     data.setup("fit")
     return data, stage
 

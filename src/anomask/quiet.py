@@ -1,11 +1,11 @@
-"""What Lightning says at every start and no user can act on."""
+"""What libraries say at every start and no user can act on."""
 
 import logging
 import warnings
 
 
 def quieten() -> None:
-    """Hide what Lightning says at every start and no user can act on; real warnings stay."""
+    """Hide what libraries say at every start and no user can act on; real warnings stay."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     for message in (
         r".*isinstance\(treespec.*",
