@@ -115,6 +115,14 @@ class Config(ConsoleConfig):
 
 
 @dataclass
+class FitConfig(Config):
+    """Both stages and the evaluation; `conf/fit.yaml`."""
+
+    folder: str | None = None
+    dry: bool = MISSING
+
+
+@dataclass
 class ExternalConfig(ConsoleConfig):
     """One run of a model of another library; `conf/external.yaml`."""
 
