@@ -1,6 +1,5 @@
 """Train one stage: compose the settings, then train into the run folder that they name."""
 
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -17,8 +16,6 @@ from anomask.settings.compose import CONF_FOLDER, plain
 
 if TYPE_CHECKING:
     from anomask.runs.folder import Run
-
-log = logging.getLogger(__name__)
 
 
 @command("train")
@@ -45,7 +42,7 @@ def main(config: DictConfig) -> float | None:
 def _say_next(run: "Run", typed: Sequence[str]) -> None:
     from pytorch_lightning.utilities import rank_zero_only
 
-    from anomask.runs.next_command import after_codebook, after_training
+    from anomask.runs.next_command import after_codebook, after_training, say_next
 
     if rank_zero_only.rank:
         return
@@ -55,7 +52,7 @@ def _say_next(run: "Run", typed: Sequence[str]) -> None:
     else:
         parts = (run.read_fingerprint() or {}).get("parts", [{"split": "test"}])  # None: it was not verified
         following = after_training(run, any(part["split"] == "test" for part in parts))
-    log.info("next: %s", following)
+    say_next(following)
 
 
 def _refuse_a_sweep_of_processes(config: DictConfig) -> None:

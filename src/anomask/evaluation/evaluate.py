@@ -31,7 +31,7 @@ from anomask.report.record.names import ANOMALY_MAP
 from anomask.report.verification import in_short
 from anomask.runs.commit import current_commit
 from anomask.runs.folder import Run
-from anomask.runs.next_command import after_evaluation
+from anomask.runs.next_command import after_evaluation, say_next
 from anomask.scoring.colour import grey, heat, outline, overlay, paint
 from anomask.settings.schema import EvaluateConfig
 from anomask.stages.baseline import BaselineStage
@@ -144,8 +144,7 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
         log_evaluation(record, evaluation, pictures, run, config.wandb == "offline", config.wandb_project)
     sys.stdout.write(brief(record))
     log.info("%s in all. Look at: %s", spoken(time.perf_counter() - start), folder / "report.html")
-    for following in after_evaluation(run):
-        log.info("next: %s", following)
+    say_next(*after_evaluation(run))
     return folder
 
 

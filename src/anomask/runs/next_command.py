@@ -1,5 +1,6 @@
 """The command that comes next, ready to paste."""
 
+import logging
 import os
 import shlex
 from collections.abc import Sequence
@@ -7,7 +8,17 @@ from pathlib import Path
 
 from anomask.runs.folder import Run
 
+log = logging.getLogger(__name__)
+
+PART = "ANOMASK_PART"  # set where a command is a part of another, which says what comes next
 CARRIED = ("data", "model", "paths", "device", "seed", "logger")  # overrides of stage 1 that stage 2 needs, too
+
+
+def say_next(*commands: str) -> None:
+    """Log what comes next."""
+    for following in commands:
+        if PART not in os.environ:
+            log.info("next: %s", following)
 
 
 def reference(run: Run) -> str:

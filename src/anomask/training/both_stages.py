@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from anomask.data.folder.findings import raise_first
 from anomask.errors import ConfigError, RunError
 from anomask.report.verification import in_short, refusal
 from anomask.runs.folder import Run
-from anomask.runs.next_command import after_evaluation, after_training, command
+from anomask.runs.next_command import PART, after_evaluation, after_training, command, say_next
 from anomask.settings.compose import CONF_FOLDER, plain
 from anomask.settings.key import settings_key
 from anomask.settings.schema import FitConfig
@@ -83,8 +84,7 @@ def fit(config: FitConfig, typed: Sequence[str]) -> Run:
     if test:
         _evaluate(run, settings, data, config)
     if not config.dry:
-        for following in after_evaluation(run) if test else [after_training(run, False)]:
-            log.info("next: %s", following)
+        say_next(*(after_evaluation(run) if test else [after_training(run, False)]))
     return run
 
 
@@ -165,5 +165,8 @@ def _evaluate(run: Run, settings: dict[str, Any], data: str, config: FitConfig) 
 def _call(what: str, arguments: list[str], dry: bool) -> None:
     # A process of its own: its log goes into its run folder, and several devices start it again as they need.
     log.info("%s", command(*arguments))
-    if not dry and subprocess.run([sys.executable, "-m", "anomask", *arguments], check=False).returncode:
+    if dry:
+        return
+    whole = [sys.executable, "-m", "anomask", *arguments]
+    if subprocess.run(whole, env=os.environ | {PART: what}, check=False).returncode:
         raise RunError(f"the {what} did not come to its end, for the reason above. Started again, this goes on there.")
