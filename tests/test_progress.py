@@ -23,20 +23,18 @@ def console(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("asked", "quiet", "terminal", "expected"),
+    ("asked", "quiet", "terminal", "wanted"),
     [(True, False, True, "bar"), (True, False, False, "lines"), (False, False, True, ""), (True, True, True, "")],
 )
-def test_bars_are_for_terminals_and_lines_for_logs(
-    console, monkeypatch, capfd, caplog, asked, quiet, terminal, expected
-):
+def test_bars_on_terminals_and_lines_in_logs(console, monkeypatch, capfd, caplog, asked, quiet, terminal, wanted):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
     monkeypatch.setattr(progress, "SECONDS", 0.0)
     show(asked, quiet)
-    assert (drawn(), shown()) == (expected == "bar", expected != "")
+    assert (drawn(), shown()) == (wanted == "bar", wanted != "")
     assert list(bar(range(3), "count", "slice")) == [0, 1, 2]
-    assert ("count: 100%" in capfd.readouterr().err) == (expected == "bar")
+    assert ("count: 100%" in capfd.readouterr().err) == (wanted == "bar")
     lines = [record.getMessage() for record in caplog.records if record.name == "anomask.progress"]
-    assert any(line.startswith("count: 1 of 3") for line in lines) == (expected == "lines")
+    assert any(line.startswith("count: 1 of 3") for line in lines) == (wanted == "lines")
     assert console.level == (logging.WARNING if quiet else logging.NOTSET)
 
 

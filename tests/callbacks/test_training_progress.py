@@ -28,10 +28,10 @@ def test_a_log_gets_a_line_for_each_validation_and_no_bar(trained):
     lines, shown = trained(terminal=False)
     steps = [line for line in lines if line.startswith("step ")]
     figures = r"loss [\d.e-]+, val/reconstruction [\d.e-]+"
-    assert re.fullmatch(rf"step 2 of 4, {figures}, \d+ s left", steps[0])
+    assert re.fullmatch(rf"step 2 of 4, {figures}, .+ left", steps[0])
     assert re.fullmatch(rf"step 4 of 4, {figures}", steps[1]) and len(steps) == 2
     assert "%|" not in shown and "\r" not in shown
-    assert re.search(r"^trained in \d+ s: best val/reconstruction [\d.]+, \S+/codebook/x$", "\n".join(lines), re.M)
+    assert re.search(r"^trained in .+: best val/reconstruction [\d.]+, \S+/codebook/x$", "\n".join(lines), re.M)
 
 
 def test_a_terminal_gets_one_bar_over_all_steps_with_loss(trained):

@@ -44,10 +44,8 @@ def fitted(tmp_path, monkeypatch):
         register()
         with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
             fit(compose("fit", typed), typed)
-        return [
-            " ".join(one for one in line if one.startswith(("train", "evaluate", "experiment", "name")))
-            for line in commands
-        ]
+        shown = ("train", "evaluate", "experiment", "name")
+        return [" ".join(one for one in line if one.split("=")[0] in shown) for line in commands]
 
     return run
 
