@@ -8,12 +8,14 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from anomask.errors import ConfigError
+from anomask.evaluation.evaluate import evaluate
 from anomask.runs.folder import Run, find_run
 from anomask.settings.compose import CONF_FOLDER, plain, register
+from anomask.settings.schema import EvaluateConfig
 from anomask.training import both_stages
 from anomask.training.both_stages import fit, quoted
 from anomask.training.train import train
-from tests.conftest import TINY, evaluated
+from tests.conftest import TINY
 
 SMALL = [one for one in TINY if not one.startswith(("data=", "trainer.max_steps"))] + ["trainer.max_steps=2"]
 
@@ -31,7 +33,8 @@ def fitted(tmp_path, monkeypatch):
         if dry:
             return
         if arguments[0] == "evaluate":
-            evaluated(Run(Path(arguments[1].removeprefix("run="))))
+            given = plain(compose("evaluate", [*arguments[1:], "bootstrap=20", "pictures=2", "progress=false"]))
+            evaluate(EvaluateConfig(**given), Run(Path(given["run"])))
         else:
             settings = plain(compose("train", arguments[1:]))
             train(settings, Run(Path(settings["run"])))

@@ -28,7 +28,7 @@ from anomask.training.checks import set_findings
 log = logging.getLogger(__name__)
 
 OWN = ("folder", "dry", "name", "experiment", "hydra")  # what is not passed on as it was typed
-OF_DETECTOR = ("stage", "baseline", "ablation", "scoring", "title", "codebook_run", "weights_run")
+OF_DETECTOR = ("stage", "baseline", "ablation", "title", "codebook_run", "weights_run")
 PLAIN = re.compile(r"[\w./-]+")
 
 
@@ -98,8 +98,8 @@ def quoted(text: str) -> str:
 
 def _passed(config: FitConfig, typed: Sequence[str]) -> tuple[list[str], str, str]:
     # What goes to both stages, the detector's name, and its experiment.
-    heads = _heads(typed)
-    if config.folder is None and "data" not in heads:
+    has_data = any(one.startswith(("data=", "data.folder=")) for one in typed)
+    if config.folder is None and not has_data:
         raise ConfigError("no data folder is named. Use folder=<folder>, or data=<one of conf/data>.")
     data = []
     if config.folder is not None:
