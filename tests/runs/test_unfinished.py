@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from anomask.errors import DataError, RunError
-from anomask.runs.folder import Run, find_run
+from anomask.runs import Run, find_run
 from anomask.runs.unfinished import failure_noted, require_finished
 
 SETTINGS = {"stage": {"name": "detector"}}
@@ -39,13 +39,13 @@ def test_an_unfinished_run_is_found_by_its_name_and_says_what_it_lacks_why_and_w
     with pytest.raises(RunError) as told:
         require_finished(found)
     assert str(told.value) == (
-        f"{run.folder} is not finished: it has no checkpoint yet. It failed: DataError: n000.png is cut off. "
+        f"{run.folder} is not finished: its training has not ended. It failed: DataError: n000.png is cut off. "
         "Train it again: anomask train stage=detector 'data.folder='\"'\"'my data'\"'\"''"
     )
     (run.folder / "checkpoints").mkdir()
-    for which in ("last", "best"):
-        run.checkpoint_file(which).touch()
-    with pytest.raises(RunError, match=f"no decision threshold yet.*Go on with: anomask train resume={run.folder}$"):
+    run.checkpoint_file("last").touch()
+    assert require_finished(found, "last") is found
+    with pytest.raises(RunError, match=f"its training has not ended.*Go on with: anomask train resume={run.folder}$"):
         require_finished(found)
 
 

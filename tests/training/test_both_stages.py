@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from anomask.errors import ConfigError
+from anomask.errors import ConfigError, DataError
 from anomask.evaluation.evaluate import evaluate
-from anomask.runs.folder import Run, find_run
+from anomask.runs import Run, find_run
 from anomask.settings.compose import CONF_FOLDER, plain, register
 from anomask.settings.schema import EvaluateConfig
 from anomask.training import both_stages
@@ -82,7 +82,7 @@ def test_a_method_without_codebook_and_a_folder_without_test_slices(fitted, toy_
 def test_refused_before_anything_is_trained(fitted, toy_folder):
     with pytest.raises(ConfigError, match="no data folder is named. Use folder="):
         fitted()
-    with pytest.raises(ConfigError, match="12 validation normals .* 19 are needed"):
+    with pytest.raises(DataError, match="12 validation normals .* 19 are needed"):
         fitted(f"folder={toy_folder}", "scoring.specificity=0.95")
 
 

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from anomask.errors import ConfigError, RunError
+from anomask.errors import ConfigError, DataError, RunError
 from anomask.report.sweep.jobs import FAILED, read_job
 from anomask.scoring.threshold import conformal_threshold, normals_needed
 from anomask.training import checks
-from anomask.training.checks import batch_findings, codebook_findings, threshold_findings, validation_findings
+from anomask.training.checks import batch_findings, codebook_findings, threshold_findings
 from tests.conftest import fit, run_of
 from tests.promises.test_entries import call_here
 
@@ -55,13 +55,6 @@ def test_a_codebook_with_more_codes_than_tokens():
     assert not list(codebook_findings(2, {}, vqvae))
 
 
-def test_a_validation_that_never_comes():
-    assert not list(validation_findings({"max_steps": -1, "max_epochs": 3, "fast_dev_run": False}))
-    for key, value in (("limit_val_batches", 0), ("limit_val_batches", 0.0), ("fast_dev_run", True), ("max_steps", 0)):
-        (found,) = validation_findings({key: value})
-        assert f"trainer.{key}={value} no validation ever comes" in found.message
-
-
 def test_no_room_for_checkpoints(tmp_path, monkeypatch):
     stage = torch.nn.Linear(1000, 1000)  # 4 MB, twice as much for the optimiser, in three files
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda place: SimpleNamespace(free=35_000_000))
@@ -74,7 +67,7 @@ def test_no_room_for_checkpoints(tmp_path, monkeypatch):
 
 def test_a_detector_is_refused_before_its_first_step_and_its_job_says_why(tiny, codebook):
     settings = tiny("stage=detector", f"codebook_run={codebook.folder}", "scoring.specificity=0.95")
-    with pytest.raises(ConfigError, match="12 validation normals .* 19 are needed. Use scoring.specificity=0.92"):
+    with pytest.raises(DataError, match="12 validation normals .* 19 are needed. Use scoring.specificity=0.92"):
         fit(settings)
     run = run_of(settings)
     assert not (run.folder / "checkpoints").exists()
@@ -84,8 +77,8 @@ def test_a_detector_is_refused_before_its_first_step_and_its_job_says_why(tiny, 
 
 
 def test_a_codebook_is_warned_of_what_its_detector_will_be_refused_for(tiny, caplog):
-    settings = tiny("stage=codebook", "scoring.specificity=0.95", "trainer.max_steps=0")
-    with pytest.raises(ConfigError, match="trainer.max_steps=0 no validation ever comes"):
+    settings = tiny("stage=codebook", "scoring.specificity=0.95", "data.batch_size=25")
+    with pytest.raises(ConfigError, match="data.batch_size is 25, and there are 24"):
         fit(settings)
     assert "a detector on this codebook will be refused: 12 validation normals" in caplog.text
 

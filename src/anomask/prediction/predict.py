@@ -20,6 +20,7 @@ from anomask.runs.commit import current_commit
 from anomask.runs.folder import Run
 from anomask.settings.schema import PredictConfig
 from anomask.stages.detector import DetectorStage
+from anomask.trained import decision
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +95,6 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
         AnomaskError: nothing of the input can be used, settings that contradict each other or the run, and, where
             `strict`, the first slice or volume that cannot be used.
     """
-    decision = decision_of(run)
     place, window = Path(config.input), choose_window(config.window, run)
     target = Path(config.output).resolve() if config.output else run.prediction_folder(place.resolve().name)
     check(config, place, target)
@@ -105,10 +105,13 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
             f"maps is nifti, and {place} has single slices, which have no geometry. Use auto, png or both."
         )
     predictor = Predictor(open_stage(run, config.checkpoint), config.batch_size, config.device)
+    threshold, normals = decision(run, predictor.stage, config.checkpoint)
     title = f"{place.resolve().name}, by {predictor.stage.settings['name']}"
     counted = bar(None, "predict", "slice", len(inputs.slices), config.progress)
     with whole_folder(target, MARKER) as folder, counted:
-        writer = PredictionWriter(folder, title, decision, config.maps, config.overlays, config.min_pixels)
+        writer = PredictionWriter(
+            folder, title, decision_of(run, threshold, normals), config.maps, config.overlays, config.min_pixels
+        )
         for case in read_cases(inputs, config.batch_size, window, faults):
             counted.total += 0 if case.volume is None else len(case.pixels)
             writer.add(case, *predictor(case))
@@ -117,7 +120,7 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
         if not writer.slices:
             raise DataError(f"nothing of {place} could be used: {len(faults.lines)} faults, see above.")
         predictor.warn_of_lungs()
-        writer.close(about(config, run, predictor, window) | {"faults": faults.lines})
+        writer.close(about(config, run, predictor, window, threshold) | {"faults": faults.lines})
     return target, faults.lines
 
 
@@ -155,24 +158,29 @@ def choose_window(given: Any, run: Run) -> tuple[float, float]:
     return window_of(prepared)
 
 
-def decision_of(run: Run) -> Decision:
-    """Read the thresholds of a run.
+def decision_of(run: Run, threshold: dict[str, Any], normals: list[float] | None) -> Decision:
+    """Return what is decided with.
+
+    Args:
+        run: for the error.
+        threshold: see `anomask.trained.decision`.
+        normals: scores of the validation normals, or None.
 
     Raises:
-        RunError: it has none for pixels.
+        RunError: there is no threshold for pixels.
     """
-    threshold = run.read_threshold()
     if "pixel" not in threshold:
         raise RunError(
             f"{run.threshold_file} has no threshold for pixels: an old version wrote it. Train the run again."
         )
-    normals = run.read_normal_scores()
     return Decision(
         threshold["threshold"], threshold["pixel"]["threshold"], None if normals is None else np.array(normals)
     )
 
 
-def about(config: PredictConfig, run: Run, predictor: Predictor, window: tuple[float, float]) -> dict[str, Any]:
+def about(
+    config: PredictConfig, run: Run, predictor: Predictor, window: tuple[float, float], threshold: dict[str, Any]
+) -> dict[str, Any]:
     """Return what identifies a prediction: run, code, input and what was decided with."""
     return {
         "run": predictor.stage.settings["name"],
@@ -182,6 +190,6 @@ def about(config: PredictConfig, run: Run, predictor: Predictor, window: tuple[f
         "input": Path(config.input).resolve().name,
         "window_hu": list(window),
         "min_pixels": config.min_pixels,
-        "threshold": run.read_threshold(),
+        "threshold": threshold,
         "note": "For research use only; not a medical device.",
     }

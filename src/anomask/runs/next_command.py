@@ -4,7 +4,10 @@ import logging
 import os
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+
+import yaml
 
 from anomask.runs.folder import Run
 
@@ -59,6 +62,14 @@ def after_evaluation(run: Run) -> list[str]:
         f"{command('predict', f'run={name}')} input=<slices, folder, DICOM series or NIfTI>",
         f"{command('compare', f'first={name}')} second=<another evaluated run>",
     ]
+
+
+def typed_for(run: Run) -> list[str]:
+    """Return the overrides that a run was begun with, or none where Hydra did not write them down."""
+    with suppress(OSError, yaml.YAMLError):
+        text = (run.folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8")
+        return [str(one) for one in yaml.safe_load(text) or []]
+    return []
 
 
 def command(verb: str, *arguments: str) -> str:

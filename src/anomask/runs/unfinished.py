@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import yaml
-
 from anomask.errors import RunError, find_user_error
 from anomask.files import write_json
 from anomask.runs.folder import Run
+from anomask.runs.next_command import command, typed_for
 
 FAILURE = "failure.json"
 
@@ -36,29 +35,30 @@ def failure_noted(run: Run, settings: dict[str, Any]) -> Iterator[None]:
         raise
 
 
-def require_finished(run: Run) -> Run:
+def require_finished(run: Run, checkpoint: str = "best") -> Run:
     """Return a run that can be used.
+
+    Args:
+        run: as it was named.
+        checkpoint: what of it is wanted; `last` needs no finished run.
 
     Raises:
         RunError: it broke off; the message says what it lacks, why, and which command mends it.
     """
-    if run.finished:
+    lacks = None if checkpoint != "best" else run.missing
+    if lacks is None:
         return run
-    lacks = "no checkpoint" if not run.checkpoint_file("best").is_file() else "no decision threshold"
     reason = _reason(run)
     failed = f"It failed: {reason.rstrip('.')}. " if reason else ""
-    raise RunError(f"{run.folder} is not finished: it has {lacks} yet. {failed}{remedy(run)}")
+    raise RunError(f"{run.folder} is not finished: {lacks.rstrip('.')}. {failed}{remedy(run)}")
 
 
 def remedy(run: Run) -> str:
     """Return what to do about a run that broke off: the command that goes on, or the one that begins again."""
     if run.checkpoint_file("last").is_file():
         return f"Go on with: anomask train resume={shlex.quote(str(run.folder))}"
-    typed = run.folder / ".hydra" / "overrides.yaml"
-    with suppress(OSError, yaml.YAMLError):
-        overrides = [str(one) for one in yaml.safe_load(typed.read_text(encoding="utf-8")) or []]
-        return f"Train it again: {shlex.join(['anomask', 'train', *overrides])}"
-    return "Train it again."
+    typed = typed_for(run)
+    return f"Train it again: {command('train', *typed)}" if typed else "Train it again."
 
 
 def _reason(run: Run) -> str | None:

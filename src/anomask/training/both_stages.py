@@ -1,7 +1,6 @@
 """From a data folder to an evaluated detector: check, codebook, detector, evaluation; what is there is left out."""
 
 import hashlib
-import json
 import logging
 import os
 import re
@@ -18,6 +17,8 @@ from anomask.data.checks.verification import verify_folder
 from anomask.data.folder.findings import raise_first
 from anomask.errors import ConfigError, RunError
 from anomask.report.verification import in_short, refusal
+from anomask.runs.checkpoints import digest
+from anomask.runs.evaluations import find_evaluation
 from anomask.runs.folder import Run
 from anomask.runs.next_command import PART, after_evaluation, after_training, command, say_next
 from anomask.settings.compose import CONF_FOLDER, plain
@@ -39,7 +40,7 @@ class Part(NamedTuple):
     overrides: list[str]  # of anomask train
     settings: dict[str, Any]
     data: str  # SHA-256 of the data folder
-    codebook: str | None = None  # label of the run that it stands on
+    codebook: str | None = None  # digest of the one that it stands on
 
     @property
     def run(self) -> Run:
@@ -54,7 +55,7 @@ class Part(NamedTuple):
 
     def _is(self, run: Run, key: str) -> bool:
         learned_from = (run.read_fingerprint() or {}).get("sha256")
-        codebook = (run.read_cost() or {}).get("codebook", {}).get("run")
+        codebook = (run.read_cost() or {}).get("codebook", {}).get("checkpoint")
         return (settings_key(run.read_settings()), learned_from, codebook) == (key, self.data, self.codebook)
 
 
@@ -77,12 +78,13 @@ def fit(config: FitConfig, typed: Sequence[str]) -> Run:
     data, test = _checked(settings)
     codebook = None
     if needs_codebook(settings) and not settings["weights_run"] and not _heads(passed) & {"codebook_run"}:
-        codebook = _train(_codebook_part(name, experiment, passed, data), config.dry)
+        learned = _train(_codebook_part(name, experiment, passed, data), config.dry).checkpoint_file("best")
+        codebook = digest(learned) if learned.is_file() else "not learned yet"
         overrides.append(f"codebook_run={quoted(f'{name}_codebook')}")
         settings = plain(compose("train", overrides))
-    run = _train(Part("detector", overrides, settings, data, codebook and codebook.label), config.dry)
+    run = _train(Part("detector", overrides, settings, data, codebook), config.dry)
     if test:
-        _evaluate(run, settings, data, config)
+        _evaluate(run, data, config)
     if not config.dry:
         say_next(*(after_evaluation(run) if test else [after_training(run, False)]))
     return run
@@ -151,13 +153,11 @@ def _train(part: Part, dry: bool) -> Run:
     return run
 
 
-def _evaluate(run: Run, settings: dict[str, Any], data: str, config: FitConfig) -> None:
-    folder = run.evaluation_folder(Path(settings["data"]["folder"]).name)
-    record = folder / "record.json"
-    if record.is_file() and json.loads(record.read_text(encoding="utf-8")).get("fingerprint") == data:
-        log.info("evaluation: there already, %s", folder / "report.html")
+def _evaluate(run: Run, data: str, config: FitConfig) -> None:
+    if (there := find_evaluation(run, data)) is not None:
+        log.info("evaluation: there already, %s", there / "report.html")
         return
-    log.info("evaluation: %s", folder / "report.html")
+    log.info("evaluation:")
     shown = [f"{key}={str(config[key]).lower()}" for key in ("progress", "quiet")]
     _call("evaluation", ["evaluate", f"run={quoted(str(run.folder))}", *shown], config.dry)
 

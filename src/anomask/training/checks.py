@@ -1,4 +1,4 @@
-"""What is known before the first step: a training that cannot end well is refused before it begins."""
+"""What the data and the disk say before the first step: a training that cannot end well is refused before it begins."""
 
 import logging
 import math
@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 
 from anomask.data.folder.findings import Finding, raise_first
 from anomask.data.loading.datamodule import SliceDataModule
-from anomask.errors import ConfigError, RunError
+from anomask.errors import AnomaskError, ConfigError, DataError, RunError
 from anomask.runs.folder import Run
 from anomask.scoring.threshold import normals_needed
 
@@ -42,7 +42,7 @@ def refuse_early(settings: dict[str, Any], stage: pl.LightningModule, data: Slic
             log.warning("a detector on this codebook will be refused: %s %s", finding.message, finding.remedy)
     else:
         found += thresholds
-    raise_first([*found, *(validation_findings(settings["trainer"]) if learns else [])])
+    raise_first(found)
     require_room(stage, run.folder)
 
 
@@ -69,7 +69,8 @@ def batch_findings(training: int, data: dict[str, Any]) -> Iterator[Finding]:
     """Yield a finding where one batch holds more slices than there are."""
     if data["batch_size"] > training:
         message = f"data.batch_size is {data['batch_size']}, and there are {training} training normals."
-        yield _finding("large batch", message, f"Use data.batch_size={training} or less, or add normal slices.")
+        remedy = f"Use data.batch_size={training} or less, or add normal slices."
+        yield _finding("large batch", message, remedy, ConfigError)
 
 
 def threshold_findings(training: int, validation: int, settings: dict[str, Any]) -> Iterator[Finding]:
@@ -78,7 +79,7 @@ def threshold_findings(training: int, validation: int, settings: dict[str, Any])
     for name in ("specificity", "pixel_specificity"):
         if not 0 < scoring[name] < 1:
             message = f"scoring.{name} is {scoring[name]}; a number between 0 and 1 is wanted."
-            yield _finding("specificity", message, "Use 0.95, say.")
+            yield _finding("specificity", message, "Use 0.95, say.", ConfigError)
             return
     wanted = scoring["specificity"]
     needed = normals_needed(wanted)
@@ -90,7 +91,7 @@ def threshold_findings(training: int, validation: int, settings: dict[str, Any])
             f"{validation} validation normals cannot fix a threshold of specificity {wanted}; {needed} are needed."
         )
         remedy = f"Use scoring.specificity={possible:.2f}{other}, or add normal slices."
-        yield _finding("few validation normals", message, remedy)
+        yield _finding("few validation normals", message, remedy, DataError)
 
 
 def codebook_findings(training: int, settings: dict[str, Any], vqvae: Any) -> Iterator[Finding]:
@@ -101,18 +102,7 @@ def codebook_findings(training: int, settings: dict[str, Any], vqvae: Any) -> It
             f"model.quantiser.n_codes is {vqvae.quantiser.n_codes}; {training} training normals have {tokens} tokens."
         )
         remedy = f"Use model.quantiser.n_codes={max(1, tokens // 8)}, or add normal slices."
-        yield _finding("large codebook", message, remedy)
-
-
-def validation_findings(trainer: dict[str, Any]) -> Iterator[Finding]:
-    """Yield a finding where no validation will ever choose a best checkpoint."""
-    never = {key: trainer.get(key, 1) == 0 for key in ("limit_val_batches", "max_steps", "max_epochs")}
-    for key, is_so in (never | {"fast_dev_run": bool(trainer.get("fast_dev_run"))}).items():
-        if is_so:
-            message = (
-                f"with trainer.{key}={trainer[key]} no validation ever comes: nothing would be kept of the training."
-            )
-            yield _finding("no validation", message, "Leave it out; trainer.max_steps=20 is a short trial.")
+        yield _finding("large codebook", message, remedy, ConfigError)
 
 
 def require_room(stage: pl.LightningModule, folder: Path) -> None:
@@ -132,5 +122,5 @@ def require_room(stage: pl.LightningModule, folder: Path) -> None:
         )
 
 
-def _finding(kind: str, message: str, remedy: str) -> Finding:
-    return Finding(kind, ("train/normal",), message, remedy, raises=ConfigError)
+def _finding(kind: str, message: str, remedy: str, raises: type[AnomaskError]) -> Finding:
+    return Finding(kind, ("train/normal",), message, remedy, raises=raises)
