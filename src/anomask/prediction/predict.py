@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from pytorch_lightning.utilities import move_data_to_device
-from tqdm import tqdm
 
 from anomask.build import Stage, open_stage
 from anomask.data.loading.frame import Frame
@@ -19,6 +18,7 @@ from anomask.data.volumes.square import resize_to, to_square_pixels
 from anomask.data.volumes.window import window_of
 from anomask.errors import ConfigError, DataError, RunError, printable
 from anomask.files import whole_folder
+from anomask.progress import bar
 from anomask.report.prediction.files import MAPS, MARKER, Decision, PredictionWriter
 from anomask.runs.commit import current_commit
 from anomask.runs.folder import Run
@@ -65,7 +65,8 @@ class Predictor:
     def __init__(self, stage: Stage, batch_size: int, device: str) -> None:
         self.stage, self.batch_size, self.device = stage.to(device), batch_size, torch.device(device)
         data, scoring = stage.settings["data"], stage.settings["scoring"]
-        self.size, self.lung_masks, self.within_lung = data["size"], data["lung_masks"], scoring["within_lung"]
+        self.size, self.within_lung = data["size"], scoring["within_lung"]
+        self.lung_masks = data.get("lung_masks", "estimate")  # the phantom's settings had none once
         self.crop = data.get("crop", "none")  # runs of before it have none
         self.lungs: dict[str, list[bool]] = {}  # series -> whether each of its slices shows lung
 
@@ -125,15 +126,15 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
     threshold, normals = decision(run, predictor.stage, config.checkpoint)
     what = "prediction" if config.names == "neutral" else printable(place.resolve().name)
     title = f"{what}, by {predictor.stage.settings['name']}"
-    bar = tqdm(desc="predict", unit="slice", total=len(inputs.slices), disable=not config.progress)
-    with whole_folder(target, MARKER) as folder, bar:
+    counted = bar(None, "predict", "slice", len(inputs.slices), config.progress)
+    with whole_folder(target, MARKER) as folder, counted:
         writer = PredictionWriter(
             folder, title, decision_of(run, threshold, normals), config.maps, config.overlays, config.min_pixels
         )
         for case in read_cases(inputs, config.batch_size, window, account, config.values, config.allow_gaps):
-            bar.total += 0 if case.volume is None else len(case.pixels)
+            counted.total += 0 if case.volume is None else len(case.pixels)
             writer.add(case, *predictor(case))
-            bar.update(len(case.pixels))
+            counted.update(len(case.pixels))
             del case  # before the next one is read
         if not writer.slices:
             raise DataError(f"nothing of {place} could be used: {len(faults.lines)} faults, see above.")
