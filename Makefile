@@ -19,6 +19,7 @@ demo: $(VENV)/installed ## both stages, evaluation, pictures and report on the s
 	$(RUN) -m anomask train experiment=demo_codebook $(DEMO)
 	$(RUN) -m anomask train experiment=demo_detector codebook_run=demo_codebook $(DEMO)
 	$(RUN) -m anomask evaluate run=demo_detector
+	$(RUN) -m anomask predict run=demo_detector input=data/phantom$(PHANTOM)_128/test/abnormal/covid19
 
 # Tables of the paper on real slices (in $ANOMASK_DATA): from records alone, and what makes missing ones.
 DATA ?= lungwin256

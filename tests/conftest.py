@@ -12,9 +12,10 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from anomask.evaluation.evaluate import evaluate
+from anomask.prediction.predict import predict
 from anomask.runs.folder import Run
 from anomask.settings.compose import CONF_FOLDER, plain, register
-from anomask.settings.schema import EvaluateConfig
+from anomask.settings.schema import EvaluateConfig, PredictConfig
 from anomask.training.train import train
 
 os.environ.setdefault("WANDB_MODE", "offline")
@@ -185,3 +186,10 @@ def evaluated(run, **changes):
         given = OmegaConf.to_container(compose("evaluate", [f"run={run.folder}"]))
     small = dict(batch_size=4, pictures=4, bootstrap=50, progress=False)
     return evaluate(EvaluateConfig(**(given | small | changes)), run)
+
+
+def predicted(run, place, **changes):
+    register()
+    with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
+        given = OmegaConf.to_container(compose("predict", [f"run={run.folder}", f"input={place}"]))
+    return predict(PredictConfig(**(given | {"progress": False, "min_pixels": 4, "names": "input"} | changes)), run)

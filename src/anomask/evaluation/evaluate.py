@@ -6,17 +6,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-from tqdm import tqdm
-
 from anomask.batches import SliceBatch
 from anomask.build import Stage, open_stage
 from anomask.data.checks.verification import verify_folder
 from anomask.data.loading.datamodule import SliceDataModule
 from anomask.errors import ConfigError
+from anomask.evaluation.floors import find_floors
 from anomask.evaluation.seen import Slices, detect, open_slices
 from anomask.metrics.bootstrap import cluster_names, clusters_of
-from anomask.metrics.trivial import PixelFloors, trivial_features
+from anomask.metrics.floors import Floors
+from anomask.metrics.trivial import trivial_features
+from anomask.progress import bar, spoken
+from anomask.quiet import quieten
 from anomask.report.evaluation.choice import choose_pictures
 from anomask.report.evaluation.files import write_results
 from anomask.report.evaluation.markdown import brief
@@ -28,6 +29,7 @@ from anomask.report.verification import in_short
 from anomask.runs.commit import current_commit
 from anomask.runs.evaluations import evaluation_place
 from anomask.runs.folder import Run
+from anomask.runs.next_command import after_evaluation, say_next
 from anomask.scoring.colour import grey, heat, outline, overlay, paint
 from anomask.settings.schema import EvaluateConfig
 from anomask.stages.baseline import BaselineStage
@@ -39,30 +41,33 @@ TRACKING = ("off", "offline", "online")
 
 
 def score(
-    stage: Stage, data: Slices, threshold: dict[str, Any], maps_folder: Path | None, progress: bool
+    stage: Stage,
+    data: Slices,
+    threshold: dict[str, Any],
+    floors: Floors,
+    maps_folder: Path | None,
+    progress: bool,
 ) -> Evaluation:
     """Score every test slice once.
 
     Args:
         stage: the detector.
-        data: where the test slices come from; the floors are fixed on its training normals.
+        data: where the test slices come from.
         threshold: of the run, from validation normals.
+        floors: fixed on training normals.
         maps_folder: where the maps go as 16-bit PNG, or None.
         progress: whether to show a progress bar.
     """
-    normals = [batch.image for batch in data.whole.ordered_loader(data.whole.train_set)]
-    floors = PixelFloors(normals)
-    normal_features = torch.cat([trivial_features(image) for image in normals]).numpy()
     records = data.whole.test_set.records
     clusters, unit = cluster_names([r.patient for r in records], [r.lesion_donor for r in records])
     unit = clusters_of(clusters, unit)[1]
     tally, slices = PixelTally(threshold.get("pixel", {}).get("threshold"), unit), []
     loaders = (part.test_dataloader() for part in data)
-    for batch, seen in tqdm(zip(*loaders, strict=True), desc="evaluate", unit="batch", disable=not progress):
+    for batch, seen in bar(zip(*loaders, strict=True), "evaluate", "batch", wanted=progress):
         rows = batch.index.tolist()
         own = [records[row] for row in rows]
         scores, found = detect(stage, seen)
-        maps = found | floors(batch.image)
+        maps = found | floors.maps(batch.image)
         names, diseases = ([getattr(record, field) for record in own] for field in ("name", "disease"))
         tally.update(batch, maps, names, [clusters[row] for row in rows], diseases)
         features = trivial_features(batch.image).tolist()
@@ -72,7 +77,7 @@ def score(
         if maps_folder is not None:
             for record, anomaly_map in zip(own, maps[ANOMALY_MAP], strict=True):
                 write_map(maps_folder / record.name, anomaly_map)
-    return Evaluation(slices, normal_features, tally, threshold)
+    return Evaluation(slices, floors.features, tally, threshold)
 
 
 def draw(stage: Stage, data: Slices, chosen: dict[str, str], evaluation: Evaluation) -> list[Picture]:
@@ -105,6 +110,7 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
     """
     if config.wandb not in TRACKING:
         raise ConfigError(f"wandb is {config.wandb!r}; use one of {', '.join(TRACKING)}.")
+    quieten()
     if config.wandb != "off":
         from anomask.tracking.client import require_names
 
@@ -112,13 +118,14 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
     stage = open_stage(run, config.checkpoint).to(config.device)
     changes = {"batch_size": config.batch_size, "progress": config.progress, "augment": None}
     data = open_slices(stage.settings, config.folder, **changes)
+    floors, floors_from = find_floors(data.whole, stage, run)
     folder = evaluation_place(run, data.whole.folder, data.whole.fingerprint(), config.checkpoint, config.name)
     threshold, _ = decision(run, stage, config.checkpoint)
     start = time.perf_counter()
     maps_folder = folder / "maps" if config.maps else None
-    evaluation = score(stage, data, threshold, maps_folder, config.progress)
+    evaluation = score(stage, data, threshold, floors, maps_folder, config.progress)
     log.info("%d slices in %.0f s", len(evaluation.slices), time.perf_counter() - start)
-    about = about_run(stage, data.seen, run, config.checkpoint)
+    about = about_run(stage, data.seen, run, config.checkpoint) | {"floors_from": floors_from}
     record = build_record(evaluation, about, config.bootstrap, config.seed)
     pictures = draw(stage, data, choose_pictures(evaluation.slices, config.pictures), evaluation)
     write_results(folder, record, evaluation, pictures)
@@ -127,7 +134,8 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
 
         log_evaluation(record, evaluation, pictures, run, config.wandb == "offline", config.wandb_project)
     sys.stdout.write(brief(record))
-    log.info("results: %s (look at report.html)", folder)
+    log.info("%s in all. Look at: %s", spoken(time.perf_counter() - start), folder / "report.html")
+    say_next(*after_evaluation(run))
     return folder
 
 
@@ -164,7 +172,8 @@ def about_method(stage: Stage) -> dict[str, Any]:
 def fingerprint_of(data: SliceDataModule, settings: dict[str, Any]) -> dict[str, Any]:
     """Return what the evaluated set is, and log what is doubtful about it."""
     memory = Path(settings["paths"]["cache"]) / "fingerprints"
-    verification = verify_folder(data.folder, data.on_mixed_size, memory, data.progress)
+    to_train = bool(data.normals)
+    verification = verify_folder(data.folder, data.on_mixed_size, memory, data.progress, to_train)
     for line in in_short(verification.findings):
         log.warning("%s", line)
     return verification.fingerprint

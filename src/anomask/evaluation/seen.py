@@ -26,7 +26,7 @@ def open_slices(settings: dict[str, Any], folder: str | None, **changes: Any) ->
     whole = seen if seen.crop == "none" else build_data(settings, folder=folder, **changes, crop="none")
     for data in dict.fromkeys((whole, seen)):
         data.prepare_data()
-        data.setup()
+        data.setup("test")
     return Slices(whole, seen)
 
 

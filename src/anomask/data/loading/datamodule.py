@@ -94,19 +94,15 @@ class SliceDataModule(pl.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Read and check the folder, and load what `stage` needs; calling it again changes nothing.
 
+        A folder of test slices alone will do for the stage 'test'.
+
         Raises:
             DataError, SplitError: a folder that cannot be used.
         """
-        if not self.records:
-            records = read_folder(self.folder)
-            # Training slices first: they are the ones the others are compared with.
-            training_first = sorted(records, key=lambda record: record.split != "train")
-            raise_first(check_sizes(training_first, self.on_mixed_size))
-            raise_first(copies(records, self.slice_hashes(records)))
-            self.records = records
+        self._read(to_train=stage != "test")
         if stage in ("fit", "validate", None) and self.train_set is None:
-            normals = [record for record in self.records if (record.split, record.label) == ("train", "normal")]
-            training, validation, unit = split_validation(normals, self.validation_share)
+            normals = self.normals
+            training, validation, unit = self.split_normals()
             log.info("%d training and %d validation normals, split by %s", len(training), len(validation), unit)
             decoded = self._decoded(normals)  # of both, so that another share decodes nothing anew
             self.train_set = self._load(training, self.augment, decoded)
@@ -119,6 +115,25 @@ class SliceDataModule(pl.LightningDataModule):
                 raise DataError(
                     f"no test slices in {self.folder}: test/normal and test/abnormal are both empty. Put slices there."
                 )
+
+    @property
+    def normals(self) -> list[SliceRecord]:
+        """The training normals, those that are held out for validation among them; empty before `setup`."""
+        return [record for record in self.records if (record.split, record.label) == ("train", "normal")]
+
+    def split_normals(self) -> tuple[list[SliceRecord], list[SliceRecord], str]:
+        """Split them as `split_validation` does; nothing is loaded."""
+        self._read(to_train=True)
+        return split_validation(self.normals, self.validation_share)
+
+    def _read(self, to_train: bool) -> None:
+        if not self.records:
+            records = read_folder(self.folder, to_train)
+            # Training slices first: they are the ones the others are compared with.
+            training_first = sorted(records, key=lambda record: record.split != "train")
+            raise_first(check_sizes(training_first, self.on_mixed_size))
+            raise_first(copies(records, self.slice_hashes(records)))
+            self.records = records
 
     def train_dataloader(self) -> DataLoader:
         """Training normals in a new order each epoch, this process's share of them."""

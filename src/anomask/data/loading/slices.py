@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from anomask.data.folder.records import SliceRecord
 from anomask.data.loading.frame import WHOLE, Frame, cut, frame_px, lung_frame, paste
 from anomask.data.lungs import estimate_lungs
 from anomask.errors import find_user_error
+from anomask.progress import drawn
 
 log = logging.getLogger(__name__)
 
@@ -154,13 +156,21 @@ class SliceDataset(CacheDataset):
         if held > 1:
             log.info("keeping %.1f GB of slices in memory; data.cache_rate < 1 keeps less", held)
         transform = Compose([load, *(augment or [])])
-        self.seed, self.augmented = seed, bool(augment)
+        self.seed, self.augmented, self.load = seed, bool(augment), load
         items = [{"row": row, "record": record} for row, record in enumerate(self.records)]
         try:
             # Some transforms work in place: without a copy they would change the cached slice a bit more each epoch.
-            super().__init__(items, transform, cache_rate=cache_rate, progress=progress, copy_cache=self.augmented)
+            super().__init__(
+                items, transform, cache_rate=cache_rate, progress=drawn(progress), copy_cache=self.augmented
+            )
         except RuntimeError as error:
             raise find_user_error(error) or error from None  # MONAI wraps what a transform raises
+
+    def plain(self) -> "SliceDataset":
+        """Return the same rows without augmentation; what is in memory is shared."""
+        rows = copy(self)
+        rows.augmented, rows.transform = False, Compose([self.load])
+        return rows
 
     def __getitem__(self, row: int) -> SliceBatch:
         """Return row `row` as a `SliceBatch` without its batch dimension."""
