@@ -90,7 +90,7 @@ def test_a_run_without_evaluation_is_not_kept(conf, tmp_path):
     config = conf("reproduce", [f"results={tmp_path}", f"paths.runs={tmp_path}/runs"])
     (job,) = jobs_of(keep_rows(config, "ae"))
     assert job.evaluation is None
-    wanted = r"no evaluation in .*lungwin256_ae_seed0.*Evaluate it: python -m anomask\.evaluate"
+    wanted = r"no evaluation in .*lungwin256_ae_seed0.*Evaluate it: anomask evaluate"
     with pytest.raises(RunError, match=wanted):
         keep(job)
     assert not job.record.exists()

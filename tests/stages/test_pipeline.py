@@ -209,7 +209,7 @@ def test_a_training_checks_its_data_first_and_when_it_goes_on(tiny, toy_folder, 
     broken = folder / "train/normal/n003.png"
     whole = broken.read_bytes()
     broken.write_bytes(whole[:-90])
-    with pytest.raises(DataError, match=r"1 error in .*n003\.png cannot be .*python -m anomask\.verify folder="):
+    with pytest.raises(DataError, match=r"1 error in .*n003\.png cannot be .*anomask verify folder="):
         fit(settings)
     broken.write_bytes(whole)
     run = fit(settings)

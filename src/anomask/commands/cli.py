@@ -20,6 +20,9 @@ VERBS = {
 }
 
 
+called: list[str] = []  # what this process was called with, the verb included: further processes are called alike
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that the first argument names.
 
@@ -36,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         hint = f"did you mean {near[0]}? " if near else ""
         sys.stderr.write(f"anomask: no command {verb!r}: {hint}Commands: {', '.join(VERBS)}.\n")
         sys.exit(2)
+    called[:] = sys.argv[1:]
     typed, sys.argv = sys.argv, [sys.argv[0], *rest]  # Hydra reads them there
     try:
         import_module(f"anomask.commands.{verb}").main()
