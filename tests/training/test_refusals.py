@@ -48,9 +48,7 @@ def test_a_run_has_steps_to_go(tiny):
 
 def test_a_threshold_that_cannot_be_fixed_is_known_before_the_first_step(tiny, codebook):
     settings = tiny("stage=detector", f"codebook_run={codebook.folder}", "scoring.specificity=0.99")
-    with pytest.raises(
-        DataError, match="12 validation normals cannot fix a threshold of specificity 0.99; 99 are needed"
-    ):
+    with pytest.raises(DataError, match="12 validation normals cannot fix a threshold of specificity 0.99; 99 are"):
         fit(settings)
     assert not (run_of(settings).folder / "checkpoints").exists()
 
@@ -81,9 +79,9 @@ def test_a_figure_that_no_validation_logs_is_one_line(tiny):
         (["logger=wandb", "logger.tags=[1]"], "logger.tags is .1.; wanted is"),
         (
             ["logger=wandb", "logger.project='my project/1'"],
-            "W&B does not take project = 'my project/1': .*cannot contain",
+            "W&B does not take project = 'my project/1': .*characters",
         ),
-        (["+logger.flush=1"], "logger.flush is nothing that CSVLogger knows. Did you mean flush_logs_every_n_steps"),
+        (["+logger.versoin=1"], "logger.versoin is nothing that CSVLogger knows. Did you mean version"),
         (["+logger.flush_logs_every_n_steps=often"], "logger.flush_logs_every_n_steps is 'often'; wanted is int"),
         (["logger=tensorboard", "+logger.max_que=3"], "logger.max_que is nothing .* Did you mean max_queue"),
     ],
@@ -105,11 +103,9 @@ def test_slurm_variables_without_srun_are_one_line(tiny, tmp_path, monkeypatch):
     for name in ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_JOB_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SLURM_NTASKS", "2")
-    with pytest.raises(
-        ConfigError, match=r"SLURM_NTASKS is 2, but this process is no task of srun .*unset SLURM_NTASKS"
-    ):
+    with pytest.raises(ConfigError, match=r"SLURM_NTASKS is 2, but this process is no task of srun .*unset SLURM_NT"):
         build_trainer(tiny(), Run(tmp_path), False, [])
     for name in ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"):  # as in a batch script, outside srun
         monkeypatch.setenv(name, "0")
-    with pytest.raises(ConfigError, match=r"SLURM_NTASKS is 2, but this process is no task of srun .*ntasks-per-node"):
+    with pytest.raises(ConfigError, match=r"SLURM_NTASKS is 2, but this process is no task of srun .*ntasks-per"):
         build_trainer(tiny(), Run(tmp_path), False, [])
