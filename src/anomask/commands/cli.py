@@ -21,6 +21,9 @@ VERBS = {
 }
 
 
+called: list[str] = []  # what this process was called with, the verb included: further processes are called alike
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that the first argument names.
 
@@ -39,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
     if verb == "fit":  # anomask fit data/ours
         rest = [one if "=" in one or one.startswith("-") else f"folder={one}" for one in rest]
+    called[:] = sys.argv[1:]
     typed, sys.argv = sys.argv, [sys.argv[0], *rest]  # Hydra reads them there
     try:
         import_module(f"anomask.commands.{verb}").main()

@@ -33,7 +33,7 @@ def command(verb: str, groups: bool = True) -> Callable[[Callable[[DictConfig], 
     """
 
     def decorate(work: Callable[[DictConfig], Any]) -> Callable[[], Any]:
-        @hydra.main(version_base="1.3", config_path=str(CONF_FOLDER) if groups else None, config_name=verb)
+        @hydra.main(version_base="1.3", config_path=folder, config_name=name)
         @wraps(work)
         def main(config: DictConfig) -> Any:
             with user_errors():
@@ -43,8 +43,7 @@ def command(verb: str, groups: bool = True) -> Callable[[Callable[[DictConfig], 
         return main
 
     register()
-    if not groups:
-        register_alone(verb)
+    folder, name = (str(CONF_FOLDER), verb) if groups else (None, register_alone(verb))
     return decorate
 
 

@@ -36,7 +36,8 @@ def main() -> Any:
 def new_run(config: DictConfig) -> float | None:
     """Compose the settings from conf/train.yaml and the command line, and train."""
     from anomask.runs import Run
-    from anomask.sweeps.job import require_own_folder
+    from anomask.runs.commit import current_commit
+    from anomask.sweeps.job import note_skipped, require_own_folder
     from anomask.training.jobs import has_begun, train_job
     from anomask.training.train import train
 
@@ -46,6 +47,10 @@ def new_run(config: DictConfig) -> float | None:
     if in_sweep():
         return train_job(plain(config), run, Path(HydraConfig.get().sweep.dir))
     require_own_folder(run, plain(config))
+    if run.finished:  # run=<folder> names a run with these very settings
+        note_skipped(run, current_commit())
+        return None
+    _as_called()
     # The second process of a distributed job comes here too, and goes on where the first one does.
     train(plain(config), run, resume=has_begun(run) or False)
     _say_next(run, HydraConfig.get().overrides.task)
@@ -74,7 +79,8 @@ def resume(given: Namespace) -> None:
     typed, sys.argv = sys.argv, [sys.argv[0], f"hydra.run.dir='{folder}'", "hydra.output_subdir=null", *passed]
 
     def work(config: DictConfig) -> None:
-        sys.argv = typed  # Lightning starts the other processes of a training with it
+        sys.argv = typed
+        _as_called()
         go_on(plan)
         _say_next(plan.run, typed_for(plan.run))
 
@@ -98,6 +104,11 @@ def _say_next(run: "Run", typed: Sequence[str]) -> None:
         parts = (run.read_fingerprint() or {}).get("parts", [{"split": "test"}])  # None: it was not verified
         following = after_training(run, any(part["split"] == "test" for part in parts))
     say_next(following)
+
+
+def _as_called() -> None:
+    # Hydra has read the arguments; Lightning starts the other processes of a training with those of this one.
+    sys.argv = [sys.argv[0], *(cli.called or sys.argv[1:])]
 
 
 def _refuse_a_sweep_of_processes(config: DictConfig) -> None:

@@ -35,9 +35,15 @@ def register() -> None:
         store.store(name=name, node=node)
 
 
-def register_alone(verb: str) -> None:
-    """Make ``conf/<verb>.yaml`` known to Hydra without the folder that it is in, whose groups it does not have."""
-    ConfigStore.instance().store(name=verb, node=OmegaConf.load(CONF_FOLDER / f"{verb}.yaml"), package="_global_")
+def register_alone(verb: str) -> str:
+    """Make ``conf/<verb>.yaml`` known to Hydra without the folder that it is in, whose groups it does not have.
+
+    Returns:
+        the name that Hydra knows it by
+    """
+    name = f"{verb}_alone"
+    ConfigStore.instance().store(name=name, node=OmegaConf.load(CONF_FOLDER / f"{verb}.yaml"), package="_global_")
+    return name
 
 
 def _key_of_root(_root_: DictConfig) -> str:
