@@ -10,20 +10,16 @@ import zlib
 import nibabel as nib
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 from PIL import Image
 
 from anomask.batches import Detection
 from anomask.data.volumes.window import to_grey
 from anomask.errors import ConfigError, DataError, RunError
 from anomask.prediction import predict as module
-from anomask.prediction.predict import choose_window, predict
+from anomask.prediction.predict import choose_window
 from anomask.runs.folder import Run
-from anomask.settings.compose import CONF_FOLDER, register
-from anomask.settings.schema import PredictConfig
 from anomask.training.train import train
-from tests.conftest import TINY, evaluated, run_of, save, settings_of, toy_slice
+from tests.conftest import TINY, evaluated, predicted, run_of, save, settings_of, toy_slice
 from tests.preparation.made import BIRTH, ID, NAME, chest, write_series
 from tests.promises.test_entries import call
 
@@ -40,13 +36,6 @@ def trained(toy_folder, tmp_path_factory):
     )
     train(settings, run_of(settings))
     return run_of(settings)
-
-
-def predicted(run, place, **changes):
-    register()
-    with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
-        given = OmegaConf.to_container(compose("predict", [f"run={run.folder}", f"input={place}"]))
-    return predict(PredictConfig(**(given | {"progress": False, "min_pixels": 4, "names": "input"} | changes)), run)
 
 
 def table(folder, name="scores.csv"):

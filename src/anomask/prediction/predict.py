@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from pytorch_lightning.utilities import move_data_to_device
-from tqdm import tqdm
 
-from anomask.build import open_stage
+from anomask.build import Stage, open_stage
+from anomask.data.loading.frame import Frame
 from anomask.data.loading.inputs import Case, Inputs, find_inputs, input_batch, read_cases
 from anomask.data.loading.slices import to_source
 from anomask.data.volumes.account import Account, table_of
@@ -18,11 +18,11 @@ from anomask.data.volumes.square import resize_to, to_square_pixels
 from anomask.data.volumes.window import window_of
 from anomask.errors import ConfigError, DataError, RunError, printable
 from anomask.files import whole_folder
+from anomask.progress import bar
 from anomask.report.prediction.files import MAPS, MARKER, Decision, PredictionWriter
 from anomask.runs.commit import current_commit
 from anomask.runs.folder import Run
 from anomask.settings.schema import PredictConfig
-from anomask.stages.detector import DetectorStage
 from anomask.trained import decision
 
 log = logging.getLogger(__name__)
@@ -62,10 +62,12 @@ class Predictor:
         device: where.
     """
 
-    def __init__(self, stage: DetectorStage, batch_size: int, device: str) -> None:
+    def __init__(self, stage: Stage, batch_size: int, device: str) -> None:
         self.stage, self.batch_size, self.device = stage.to(device), batch_size, torch.device(device)
         data, scoring = stage.settings["data"], stage.settings["scoring"]
-        self.size, self.lung_masks, self.within_lung = data["size"], data["lung_masks"], scoring["within_lung"]
+        self.size, self.within_lung = data["size"], scoring["within_lung"]
+        self.lung_masks = data.get("lung_masks", "estimate")  # the phantom's settings had none once
+        self.crop = data.get("crop", "none")  # runs of before it have none
         self.lungs: dict[str, list[bool]] = {}  # series -> whether each of its slices shows lung
 
     def __call__(self, case: Case) -> tuple[list[np.ndarray], list[float], list[np.ndarray]]:
@@ -74,14 +76,17 @@ class Predictor:
         for start in range(0, len(case.pixels), self.batch_size):
             own = case.pixels[start : start + self.batch_size]
             pixels = [to_square_pixels(one, case.spacing_mm) for one in own]
-            batch = input_batch(pixels, self.size)
+            batch = input_batch(pixels, self.size, self.crop)
             self.lungs.setdefault(case.series, []).extend(batch.lung_mask.flatten(1).any(1).tolist())
             if not self.within_lung or self.lung_masks == "given":  # as in training and evaluation
                 batch = batch._replace(lung_mask=torch.ones_like(batch.lung_mask))
             found = move_data_to_device(self.stage.detect(move_data_to_device(batch, self.device)), torch.device("cpu"))
-            for values, lung, square, one in zip(found.anomaly_map, batch.lung_mask, pixels, own, strict=True):
-                maps.append(resize_to(to_source(values, square.shape), one.shape))
-                within.append(resize_to(to_source(lung.float(), square.shape), one.shape) >= 0.5)
+            frames = (Frame(*frame) for frame in batch.frame.tolist())
+            for values, lung, frame, square, one in zip(
+                found.anomaly_map, batch.lung_mask, frames, pixels, own, strict=True
+            ):
+                maps.append(resize_to(to_source(values, square.shape, frame), one.shape))
+                within.append(resize_to(to_source(lung.float(), square.shape, frame), one.shape) >= 0.5)
             scores += found.score.tolist()
         return maps, scores, within
 
@@ -121,15 +126,15 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
     threshold, normals = decision(run, predictor.stage, config.checkpoint)
     what = "prediction" if config.names == "neutral" else printable(place.resolve().name)
     title = f"{what}, by {predictor.stage.settings['name']}"
-    bar = tqdm(desc="predict", unit="slice", total=len(inputs.slices), disable=not config.progress)
-    with whole_folder(target, MARKER) as folder, bar:
+    counted = bar(None, "predict", "slice", len(inputs.slices), config.progress)
+    with whole_folder(target, MARKER) as folder, counted:
         writer = PredictionWriter(
             folder, title, decision_of(run, threshold, normals), config.maps, config.overlays, config.min_pixels
         )
         for case in read_cases(inputs, config.batch_size, window, account, config.values, config.allow_gaps):
-            bar.total += 0 if case.volume is None else len(case.pixels)
+            counted.total += 0 if case.volume is None else len(case.pixels)
             writer.add(case, *predictor(case))
-            bar.update(len(case.pixels))
+            counted.update(len(case.pixels))
             del case  # before the next one is read
         if not writer.slices:
             raise DataError(f"nothing of {place} could be used: {len(faults.lines)} faults, see above.")

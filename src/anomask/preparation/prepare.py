@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from anomask import __version__
@@ -24,6 +23,7 @@ from anomask.preparation.output import Output
 from anomask.preparation.pseudonyms import Pseudonyms, read_key
 from anomask.preparation.slices import Options, Outcome, prepare_unit
 from anomask.preparation.units import Unit, plan
+from anomask.progress import bar
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def prepare(settings: dict[str, Any]) -> Tally:
     try:
         outcomes = _run(waiting, folder, options, names, settings["workers"])
         with logging_redirect_tqdm():
-            for unit, outcome in tqdm(outcomes, "prepare", len(waiting), disable=not settings["progress"]):
+            for unit, outcome in bar(outcomes, "prepare", "volume or image", len(waiting), settings["progress"]):
                 tally.add(unit, outcome, account)
         account.report_missed()
     finally:

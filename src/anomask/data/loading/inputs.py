@@ -12,8 +12,7 @@ import torch
 
 from anomask.batches import SliceBatch
 from anomask.data.folder.records import MASK_FOLDERS, natural_key
-from anomask.data.loading.slices import to_input
-from anomask.data.lungs import estimate_lungs
+from anomask.data.loading.slices import framed_slice
 from anomask.data.volumes.account import Account
 from anomask.data.volumes.faults import reading
 from anomask.data.volumes.formats import Volume, VolumeSource, group_volumes, read_volume
@@ -166,14 +165,16 @@ def _read_slice(path: Path) -> np.ndarray:
     return values
 
 
-def input_batch(pixels: list[np.ndarray], size: int) -> SliceBatch:
+def input_batch(pixels: list[np.ndarray], size: int, crop: str = "none") -> SliceBatch:
     """Turn slices of any shape into a batch for the model, as `LoadSlice` does for slices without masks.
 
     Args:
         pixels: [H, W] uint8 each.
         size: S, side of the model's slices.
+        crop: 'none' or 'lungs', as in training.
     """
-    image = torch.stack([to_input(values, size) for values in pixels])
-    lung = torch.from_numpy(np.stack([estimate_lungs(one[0].numpy()) for one in image]))[:, None]
+    images, lungs, frames = zip(*(framed_slice(values, size, crop, True) for values in pixels), strict=True)
+    image, lung = torch.stack(images), torch.stack(lungs)
     unknown = torch.zeros(len(image), dtype=torch.bool)
-    return SliceBatch(image, torch.arange(len(image)), torch.zeros_like(lung), lung, unknown, unknown)
+    nothing = torch.zeros_like(lung)
+    return SliceBatch(image, torch.arange(len(image)), nothing, lung, unknown, unknown, torch.tensor(frames))
