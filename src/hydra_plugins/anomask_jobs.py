@@ -56,7 +56,10 @@ class JobsSweeper(Sweeper):
         Raises:
             CompactHydraException: no file, no jobs in it, or jobs that failed.
         """
-        jobs = [[*arguments, *job] for job in read_jobs(self.file)]
+        from anomask.console.typed import as_typed  # not before a job file is read: Hydra imports every plugin
+
+        verb = self.config.hydra.job.config_name
+        jobs = [[*arguments, *(as_typed(verb, one) for one in job)] for job in read_jobs(self.file)]
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")

@@ -1,36 +1,60 @@
-"""What all commands share: settings composed by Hydra, and errors of users that end in one line and exit code 1."""
+"""What all commands share: settings composed by Hydra, help, and mistakes that end in one line and exit code 1."""
 
 import logging
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import wraps
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException, InstantiationException
+from hydra.errors import CompactHydraException, HydraException, InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from anomask.errors import AnomaskError, find_user_error
-from anomask.settings.compose import CONF_FOLDER, register
+from anomask.console.known import Known
+from anomask.console.mistakes import explain, missing
+from anomask.console.typed import Typed, read
+from anomask.console.usage import usage
+from anomask.errors import AnomaskError, ConfigError, find_user_error
+from anomask.settings.compose import CONF_FOLDER, register, schema_of
+from anomask.settings.hints import check_types
 
 log = logging.getLogger(__name__)
 
+RAW = "HYDRA_FULL_ERROR"  # with it Hydra raises what it would print; set by a user, nothing is put into one line
 
-def command(verb: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
+
+def command(
+    verb: str, may_lack: Sequence[str] = (), check: Callable[[dict[str, Any]], None] | None = None
+) -> Callable[[Callable[[DictConfig], Any]], Callable[..., None]]:
     """Make a function of settings a command whose settings are composed from ``conf/<verb>.yaml`` and the command line.
 
     What needs torch is imported inside of it: help is printed without.
+
+    Args:
+        verb: the command.
+        may_lack: keys without a default that the function can do without.
+        check: raises an `AnomaskError` about settings, before anything is made.
     """
 
-    def decorate(work: Callable[[DictConfig], Any]) -> Callable[[], Any]:
-        @hydra.main(version_base="1.3", config_path=str(CONF_FOLDER), config_name=verb)
+    def decorate(work: Callable[[DictConfig], Any]) -> Callable[..., None]:
         @wraps(work)
-        def main(config: DictConfig) -> Any:
-            with user_errors():
-                return work(config)
+        def main(arguments: Sequence[str] | None = None) -> None:
+            with _in_one_line(verb):
+                typed = read(verb, sys.argv[1:] if arguments is None else arguments)
+            known = Known(verb, typed.overrides, typed.flags.config_dir)
+            with _in_one_line(verb, known):
+                if typed.flags.help:
+                    sys.stdout.write(usage(known))
+                    return
+                if typed.plain:  # before Hydra makes a folder; jobs of a sweep are composed before the first one starts
+                    _check(_composed(known, may_lack), verb, check)
+                _start(work, typed, known, check)
 
         return main
 
@@ -38,16 +62,81 @@ def command(verb: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], A
     return decorate
 
 
-@contextmanager
-def user_errors() -> Iterator[None]:
-    """Turn an `AnomaskError` (also one that a library wrapped) into one clear line and exit code 1.
+def _composed(known: Known, may_lack: Sequence[str]) -> dict[str, Any]:
+    try:
+        config = known.composed()
+        if unread := set(config) - {
+            field.name for field in fields(schema_of(known.verb))
+        }:  # Hydra lets a + add anything
+            raise ConfigError(f"{', '.join(map(str, unread))}: nothing reads such a setting")
+        lacking = sorted(OmegaConf.missing_keys(config) - set(may_lack))
+        if not lacking:
+            return OmegaConf.to_container(config, resolve=True)
+    except Exception as error:  # Hydra and OmegaConf alone ran: whatever they raise is about the settings
+        raise ConfigError(explain(error, known)) from error
+    raise ConfigError(missing(lacking, known))
 
-    A job of a sweep raises instead of leaving, so that the other jobs are still done.
+
+def _check(settings: dict[str, Any], verb: str, check: Callable[[dict[str, Any]], None] | None) -> None:
+    check_types(settings, schema_of(verb))
+    if check is not None:
+        check(settings)
+
+
+def _start(
+    work: Callable[[DictConfig], Any], typed: Typed, known: Known, check: Callable[[dict[str, Any]], None] | None
+) -> None:
+    called, verb = list(sys.argv), known.verb
+
+    @wraps(work)
+    def job(config: DictConfig) -> Any:
+        with _process(called, None), user_errors(known):
+            if in_sweep():
+                _check(OmegaConf.to_container(config, resolve=True), verb, check)
+            return work(config)
+
+    with _process([called[0], *typed.options, *typed.overrides], "1"):
+        hydra.main(version_base="1.3", config_path=str(CONF_FOLDER), config_name=verb)(job)()
+
+
+@contextmanager
+def _process(arguments: list[str], raw: str | None) -> Iterator[None]:
+    # Hydra reads sys.argv; Lightning repeats it for further processes, and needs what was typed.
+    before = sys.argv, os.environ.pop(RAW, None)
+    sys.argv = arguments
+    if raw is not None:
+        os.environ[RAW] = raw
+    try:
+        yield
+    finally:
+        sys.argv = before[0]
+        os.environ.pop(RAW, None)
+        if before[1] is not None:
+            os.environ[RAW] = before[1]
+
+
+@contextmanager
+def _in_one_line(verb: str, known: Known | None = None) -> Iterator[None]:
+    try:
+        yield
+    except (AnomaskError, HydraException, OmegaConfBaseException) as error:
+        if os.environ.get(RAW) == "1":
+            raise
+        line = str(error) if known is None or isinstance(error, AnomaskError) else explain(error, known)
+        sys.stderr.write(f"anomask {verb}: {line}\n")
+        sys.exit(2 if known is None else 1)
+
+
+@contextmanager
+def user_errors(known: Known) -> Iterator[None]:
+    """Turn an `AnomaskError` (also a wrapped one), and settings that nothing can be made of, into one line.
+
+    The exit code is 1. A job of a sweep raises instead of leaving, so that the other jobs are still done.
     """
     try:
         yield
-    except (AnomaskError, InstantiationException, RuntimeError) as error:
-        cause = find_user_error(error)
+    except (AnomaskError, InstantiationException, OmegaConfBaseException, RuntimeError) as error:
+        cause = find_user_error(error) or _of_settings(error, known)
         if cause is None:
             raise
         log.error("%s: %s", type(cause).__name__, cause)
@@ -57,6 +146,19 @@ def user_errors() -> Iterator[None]:
     except OSError as error:
         log.error("%s: %s. Free space, or choose another folder.", type(error).__name__, error)
         sys.exit(1)
+
+
+def _of_settings(error: BaseException, known: Known) -> ConfigError | None:
+    if isinstance(error, OmegaConfBaseException):
+        return ConfigError(explain(error, known))
+    if not isinstance(error, InstantiationException):
+        return None
+    cause, where = (
+        error.__cause__ or error,
+        str(error).rpartition("full_key: ")[2] if "full_key: " in str(error) else "",
+    )
+    said = " ".join(f"{type(cause).__name__}: {cause}".split())
+    return ConfigError(f"{where or 'settings'}: nothing can be made of these: {said}")
 
 
 def in_sweep() -> bool:

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -13,7 +14,13 @@ from anomask.errors import ConfigError
 from anomask.settings.compose import plain
 
 
-@command("train")
+def _check(settings: dict[str, Any]) -> None:
+    from anomask.training.devices import check_device
+
+    check_device(settings["trainer"])
+
+
+@command("train", check=_check)
 def main(config: DictConfig) -> float | None:
     """Compose the settings from conf/train.yaml and the command line, and train."""
     from anomask.runs.folder import Run

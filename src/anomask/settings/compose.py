@@ -27,6 +27,11 @@ SCHEMAS = {
 }
 
 
+def schema_of(verb: str) -> type:
+    """Return the schema of a command."""
+    return SCHEMAS["schema" if verb == "train" else f"{verb}_schema"]
+
+
 def register() -> None:
     """Make the schemas known to Hydra."""
     store = ConfigStore.instance()
