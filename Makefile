@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export MPLBACKEND := Agg
 export WANDB_SILENT := true
 
-.PHONY: help demo tables study study9 study10 study11 study-draem limits reproduce benchmark baselines-env anomalib test test-all lint clean
+.PHONY: help demo tables study study9 study10 study11 study-draem limits reproduce benchmark baselines-env anomalib test test-all lint docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -69,7 +69,7 @@ study-draem: $(VENV)/installed ## the best other method on the test transplants,
 limits: $(VENV)/installed ## where the paper corrupts, and what bounds the default: after make study
 	$(RUN) -m anomask transplant half=development output=$(TRANSPLANTS)
 	$(RUN) benchmarks/places.py --codebook lungwin256_codebook_seed0 --folder $(TRANSPLANTS)
-	$(RUN) benchmarks/limits.py --run lungwin256_t11_4_steps_1000_seed0 --folder $(foreach h,$(HOSTS),$(TRANSPLANTS)_$h)
+	$(RUN) benchmarks/limits.py --run lungwin256_steps_1000_seed0 --folder $(foreach h,$(HOSTS),$(TRANSPLANTS)_$h)
 
 reproduce: $(VENV)/installed ## train and evaluate what a table lacks: make reproduce TABLE=1 DATA=lungwin256 SEEDS=3 ROWS=anomask,vae
 	$(RUN) -m anomask reproduce paper_table=t$(TABLE) dataset=$(DATA) seeds=$(SEEDS) "launch='$(LAUNCH)'" \
@@ -111,11 +111,15 @@ lint: $(VENV)/installed ## style of the code
 	$(VENV)/bin/ruff check src tests benchmarks
 	$(VENV)/bin/ruff format --check src tests benchmarks
 
-# An environment that already holds a torch build (GPU users, README) is kept: pip finds torch satisfied.
+docs: $(VENV)/installed ## the pages of docs/ as a site: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+	@echo "look at site/index.html; with search: $(RUN) -m http.server -d site"
+
+# An environment that already holds a torch build (docs/start/install.md) is kept: pip finds torch satisfied.
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
-clean: ## the environments and caches; never runs or data
-	rm -rf $(VENV) $(BASELINES) .pytest_cache .ruff_cache
+clean: ## the environments, caches and site; never runs or data
+	rm -rf $(VENV) $(BASELINES) .pytest_cache .ruff_cache site

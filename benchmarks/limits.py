@@ -1,6 +1,6 @@
 """What bounds detection: slice AUROC by lesion size and by rule of the slice score, and how large lesions are.
 
-    python benchmarks/limits.py --run lungwin256_t11_4_steps_1000_seed0 --folder data/transplants_development_lungwin256
+    python benchmarks/limits.py --run lungwin256_steps_1000_seed0 --folder data/transplants_development_lungwin256
 
 Transplants against their untouched hosts, each contrast a lesion of its own. Prints Markdown tables.
 """
@@ -19,7 +19,7 @@ from anomask.build import build_data, open_stage
 from anomask.data.loading.datamodule import SliceDataModule
 from anomask.evaluation.evaluate import detections
 from anomask.metrics.image import auroc
-from anomask.runs.folder import find_run
+from anomask.runs import find_run
 from anomask.scoring.image_score import top_share
 from anomask.stages.detector import DetectorStage
 
@@ -74,7 +74,7 @@ def lesion_areas(data: SliceDataModule) -> np.ndarray:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", default="lungwin256_t11_4_steps_1000_seed0", help="a detector run")
+    parser.add_argument("--run", default="lungwin256_steps_1000_seed0", help="a detector run")
     parser.add_argument("--folder", type=Path, nargs="+", required=True, help="folders of transplants")
     given = parser.parse_args()
     stage = open_stage(find_run(given.run, "runs", "detector"), "best")

@@ -2,9 +2,9 @@
 
     python benchmarks/scaling.py [--repeats 2] [--read 100] [--stages small paper] [--assume tflops=60 network=25 ...]
 
-Prints Markdown, the tables of docs/scaling.md. Counts (multiply-adds, kernels, bytes) are exact and repeatable; times
-are the best of --repeats on this machine. Everything after "On paper" is arithmetic on them and on ASSUMED. Slices are
-those of $ANOMASK_DATA/lungwin256, or made ones where it is absent.
+Prints Markdown, the tables of docs/evidence/scaling.md. Counts (multiply-adds, kernels, bytes) are exact and
+repeatable; times are the best of --repeats on this machine. Everything after "On paper" is arithmetic on them and on
+ASSUMED. Slices are those of $ANOMASK_DATA/lungwin256, or made ones where it is absent.
 """
 
 import argparse

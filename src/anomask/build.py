@@ -1,39 +1,27 @@
 """From settings to objects: the one place where Hydra's `instantiate` meets the stages."""
 
 import inspect
-import logging
 from typing import Any
 
+import torch
 from hydra.utils import get_class, instantiate
 from pytorch_lightning import LightningDataModule
-from pytorch_lightning.loggers import Logger
 
 from anomask.data.loading.datamodule import SliceDataModule
-from anomask.errors import CodebookError, ConfigError
+from anomask.errors import ConfigError
 from anomask.models.detector import Detector
 from anomask.models.vqvae import VQVAE
+from anomask.runs.codebook import load_codebook
 from anomask.runs.folder import Run
 from anomask.scoring.scorer import Scorer
+from anomask.settings.targets import checked
 from anomask.stages.baseline import BaselineStage
 from anomask.stages.codebook import CodebookStage
 from anomask.stages.corruption import Corrupter
 from anomask.stages.detector import DetectorStage
 from anomask.stages.features import FrozenFeatureSource
 
-log = logging.getLogger(__name__)
-
 Settings = dict[str, Any]
-
-# What must agree between a codebook run and the detector built on it, as paths into the settings.
-SHARED_SETTINGS = (
-    "data.size",
-    "model.width",
-    "model.encoder",
-    "model.decoder",
-    "model.quantiser.n_codes",
-    "model.quantiser.depth",
-    "model.quantiser.shared",
-)
 
 
 def build_data(settings: Settings, folder: str | None = None, **changes: Any) -> LightningDataModule:
@@ -62,21 +50,6 @@ def build_data(settings: Settings, folder: str | None = None, **changes: Any) ->
     return instantiate(chosen, _convert_="all")
 
 
-def build_logger(settings: Settings, run: Run, resume: bool, codebook: Run | None) -> Logger:
-    """Build the logger; ours, of W&B, also takes what the run is.
-
-    Args:
-        settings: a run's settings.
-        run: its folder.
-        resume: whether it goes on from its last checkpoint.
-        codebook: the run whose codebook it stands on, or None.
-    """
-    if not settings["logger"]["_target_"].startswith("anomask."):
-        return instantiate(settings["logger"])
-    logger = instantiate(settings["logger"], _partial_=True, _convert_="all")
-    return logger(settings=settings, run=run, resume=resume, codebook=codebook)
-
-
 def build_vqvae(settings: Settings) -> VQVAE:
     """Build the VQ-VAE with fresh weights."""
     model = settings["model"]
@@ -91,14 +64,17 @@ def needs_codebook(settings: Settings) -> bool:
     return settings["stage"]["name"] == "detector"
 
 
-def build_stage(settings: Settings, codebook: Run | None = None) -> CodebookStage | DetectorStage | BaselineStage:
+def build_stage(
+    settings: Settings, codebook: Run | None = None, to_train: bool = True
+) -> CodebookStage | DetectorStage | BaselineStage:
     """Build the stage that the settings name, with fresh weights or on top of a codebook run.
 
     Args:
-        settings: a run's settings.
+        settings: a run's settings; those of a saved run through `anomask.settings.targets.checked`.
         codebook: the run whose codebook is taken; None leaves it to a checkpoint that is loaded later.
+        to_train: whether it gets an optimiser.
     """
-    optimisation = instantiate(settings["stage"]["optimisation"], _convert_="all")
+    optimisation = instantiate(settings["stage"]["optimisation"], _convert_="all") if to_train else None
     if settings["stage"]["name"] == "baseline":
         return _build_baseline(settings, optimisation, codebook)
     vqvae, seed = build_vqvae(settings), settings["seed"]
@@ -106,7 +82,7 @@ def build_stage(settings: Settings, codebook: Run | None = None) -> CodebookStag
         loss = instantiate(settings["loss"]["codebook"])
         return CodebookStage(vqvae, loss, optimisation, seed, settings)
     if codebook is not None:
-        _load_codebook(vqvae, settings, codebook)
+        load_codebook(vqvae, settings, codebook)
     detector = _build_detector(settings, vqvae)
     synthesiser = settings["synthesiser"]
     features = FrozenFeatureSource(vqvae, instantiate(synthesiser["salience"]))
@@ -131,11 +107,42 @@ def build_scorer(settings: Settings) -> Scorer:
 
 
 def open_stage(run: Run, checkpoint: str) -> CodebookStage | DetectorStage | BaselineStage:
-    """Rebuild a trained stage from its run folder alone, in eval mode."""
+    """Rebuild a trained stage from its run folder alone, in eval mode, without what trained it.
+
+    Raises:
+        RunError: the run names classes that a saved run may not name, or its checkpoint cannot be used.
+    """
+    checked(run.read_settings(), run.settings_file)
     loaded = run.load_checkpoint(checkpoint)
-    stage = build_stage(loaded["settings"])
-    stage.load_state_dict(loaded["state_dict"])
+    return with_weights(checked(loaded["settings"], run.checkpoint_file(checkpoint)), loaded["state_dict"])
+
+
+def with_weights(settings: Settings, weights: dict[str, Any]) -> CodebookStage | DetectorStage | BaselineStage:
+    """Build a stage for detection alone, in eval mode.
+
+    Args:
+        settings: as in `build_stage`.
+        weights: of its checkpoint.
+    """
+    stage = build_stage(settings, to_train=False)
+    stage.load_state_dict(weights)
     return stage.eval()
+
+
+def require_device(name: str) -> str:
+    """Return the name of a device, such as cpu or cuda:1.
+
+    Raises:
+        ConfigError: there is no such device here.
+    """
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"device is {name!r}, which cannot be used here ({reason}). Use device=cpu, or cuda where torch sees a GPU."
+        ) from error
+    return name
 
 
 def _method(settings: Settings) -> Settings:
@@ -151,7 +158,7 @@ def _build_baseline(settings: Settings, optimisation: Any, codebook: Run | None)
     if needs_codebook(settings):
         given["vqvae"] = build_vqvae(settings)
         if codebook is not None:
-            _load_codebook(given["vqvae"], settings, codebook)
+            load_codebook(given["vqvae"], settings, codebook)
     method = instantiate(_method(settings), **given, _convert_="all")
     method.freeze()
     return BaselineStage(method, build_scorer(settings), optimisation, settings["seed"], settings)
@@ -174,30 +181,3 @@ def _build_corrupter(settings: Settings, vqvae: VQVAE) -> Corrupter:
     synthesiser = instantiate(settings["feature_space"], location=location, draw=draw)
     painter = instantiate(settings["painter"], _convert_="all") if settings["painter"] else None
     return Corrupter(vqvae, synthesiser, painter, settings["token_share"], settings["bound_by_lung"])
-
-
-def _load_codebook(vqvae: VQVAE, settings: Settings, run: Run) -> None:
-    checkpoint = run.load_checkpoint("best")
-    for path in SHARED_SETTINGS:
-        theirs, ours = _at(checkpoint["settings"], path), _at(settings, path)
-        if theirs != ours:
-            raise ConfigError(
-                f"the codebook of {run.folder} has {path} = {theirs}, this run wants {ours}. Use the codebook run's "
-                "model and data size, or train a codebook with these."
-            )
-    state = checkpoint["state_dict"]
-    vqvae.load_state_dict({name.removeprefix("vqvae."): value for name, value in state.items() if "vqvae." in name})
-    perplexity, least = float(vqvae.quantiser.perplexity()), settings["stage"]["min_perplexity"]
-    if perplexity < least:
-        raise CodebookError(
-            f"the codebook of {run.folder} has collapsed: {perplexity:.1f} effective codes of "
-            f"{vqvae.quantiser.n_codes}, at least {least} are wanted (stage.min_perplexity). Train it "
-            "longer or with more restarts."
-        )
-    log.info("codebook of %s: %.0f effective codes of %d", run.folder, perplexity, vqvae.quantiser.n_codes)
-
-
-def _at(settings: Settings, path: str) -> Any:
-    for key in path.split("."):
-        settings = settings[key]
-    return {k: v for k, v in settings.items() if k != "weights"} if isinstance(settings, dict) else settings

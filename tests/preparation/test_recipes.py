@@ -7,7 +7,7 @@ import pytest
 
 from anomask.data.folder.manifest import read_folder
 from anomask.settings.compose import CONF_FOLDER
-from tests.data.test_volumes import write_metaimage
+from tests.data.volumes.test_volumes import write_metaimage
 from tests.preparation.made import chest, grey, manifest, write_image, write_nifti, write_series
 
 SIZE = 32

@@ -1,5 +1,6 @@
 """What all commands share: settings composed by Hydra, help, and mistakes that end in one line and exit code 1."""
 
+import errno
 import logging
 import os
 import sys
@@ -16,12 +17,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from anomask.console import mistakes
 from anomask.console.known import Known
-from anomask.console.mistakes import explain, missing
 from anomask.console.typed import Typed, read
 from anomask.console.usage import usage
 from anomask.errors import AnomaskError, ConfigError, find_user_error
-from anomask.settings.compose import CONF_FOLDER, register, schema_of
+from anomask.interruption import Stopped, stoppable
+from anomask.settings.compose import ALONE, CONF_FOLDER, register, schema_of
 from anomask.settings.hints import check_types
 
 log = logging.getLogger(__name__)
@@ -45,10 +47,10 @@ def command(
     def decorate(work: Callable[[DictConfig], Any]) -> Callable[..., None]:
         @wraps(work)
         def main(arguments: Sequence[str] | None = None) -> None:
-            with _in_one_line(verb):
+            with in_one_line(verb):
                 typed = read(verb, sys.argv[1:] if arguments is None else arguments)
             known = Known(verb, typed.overrides, typed.flags.config_dir)
-            with _in_one_line(verb, known):
+            with in_one_line(verb, known):
                 if typed.flags.help:
                     sys.stdout.write(usage(known))
                     return
@@ -65,16 +67,15 @@ def command(
 def _composed(known: Known, may_lack: Sequence[str]) -> dict[str, Any]:
     try:
         config = known.composed()
-        if unread := set(config) - {
-            field.name for field in fields(schema_of(known.verb))
-        }:  # Hydra lets a + add anything
+        unread = set(config) - {field.name for field in fields(schema_of(known.verb))}
+        if unread:  # Hydra lets a + add anything
             raise ConfigError(f"{', '.join(map(str, unread))}: nothing reads such a setting")
         lacking = sorted(OmegaConf.missing_keys(config) - set(may_lack))
         if not lacking:
             return OmegaConf.to_container(config, resolve=True)
     except Exception as error:  # Hydra and OmegaConf alone ran: whatever they raise is about the settings
-        raise ConfigError(explain(error, known)) from error
-    raise ConfigError(missing(lacking, known))
+        raise ConfigError(mistakes.explain(error, known)) from error
+    raise ConfigError(mistakes.missing(lacking, known))
 
 
 def _check(settings: dict[str, Any], verb: str, check: Callable[[dict[str, Any]], None] | None) -> None:
@@ -96,7 +97,8 @@ def _start(
             return work(config)
 
     with _process([called[0], *typed.options, *typed.overrides], "1"):
-        hydra.main(version_base="1.3", config_path=str(CONF_FOLDER), config_name=verb)(job)()
+        folder = None if verb in ALONE else str(CONF_FOLDER)
+        hydra.main(version_base="1.3", config_path=folder, config_name=verb)(job)()
 
 
 @contextmanager
@@ -116,49 +118,63 @@ def _process(arguments: list[str], raw: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def _in_one_line(verb: str, known: Known | None = None) -> Iterator[None]:
+def in_one_line(verb: str, known: Known | None = None) -> Iterator[None]:
+    """Turn a mistake in what was typed into one line and an exit code that is not 0.
+
+    Args:
+        verb: the command.
+        known: what it knows; None while its arguments are read.
+    """
     try:
         yield
     except (AnomaskError, HydraException, OmegaConfBaseException) as error:
         if os.environ.get(RAW) == "1":
             raise
-        line = str(error) if known is None or isinstance(error, AnomaskError) else explain(error, known)
+        line = str(error) if known is None or isinstance(error, AnomaskError) else mistakes.explain(error, known)
         sys.stderr.write(f"anomask {verb}: {line}\n")
         sys.exit(2 if known is None else 1)
 
 
 @contextmanager
-def user_errors(known: Known) -> Iterator[None]:
-    """Turn an `AnomaskError` (also a wrapped one), and settings that nothing can be made of, into one line.
+def user_errors(known: Known | None = None) -> Iterator[None]:
+    """Turn an error that a user can mend into one clear line and exit code 1, a signal into exit code 143 or 130.
 
-    The exit code is 1. A job of a sweep raises instead of leaving, so that the other jobs are still done.
+    A job of a sweep raises instead of leaving, whatever its error, so that the other jobs are still done.
     """
     try:
-        yield
-    except (AnomaskError, InstantiationException, OmegaConfBaseException, RuntimeError) as error:
-        cause = find_user_error(error) or _of_settings(error, known)
-        if cause is None:
+        with stoppable():
+            yield
+    except Stopped as stop:
+        if not stop.said:
+            log.error("ended by %s", stop.name)
+        raise
+    except Exception as error:
+        message = explain(error, known)
+        if message is None:
+            if in_sweep():
+                log.exception("this job failed")
             raise
-        log.error("%s: %s", type(cause).__name__, cause)
+        log.error("%s", message)
         if in_sweep():
-            raise CompactHydraException(str(cause)) from error
-        sys.exit(1)
-    except OSError as error:
-        log.error("%s: %s. Free space, or choose another folder.", type(error).__name__, error)
+            raise CompactHydraException(message) from error
         sys.exit(1)
 
 
-def _of_settings(error: BaseException, known: Known) -> ConfigError | None:
-    if isinstance(error, OmegaConfBaseException):
-        return ConfigError(explain(error, known))
-    if not isinstance(error, InstantiationException):
-        return None
-    cause, where = (
-        error.__cause__ or error,
-        str(error).rpartition("full_key: ")[2] if "full_key: " in str(error) else "",
-    )
-    said = " ".join(f"{type(cause).__name__}: {cause}".split())
-    return ConfigError(f"{where or 'settings'}: nothing can be made of these: {said}")
+def explain(error: Exception, known: Known | None = None) -> str | None:
+    """Return what to tell a user of an error, or None where that is no error of theirs."""
+    if (cause := find_user_error(error)) is not None:
+        return f"{type(cause).__name__}: {cause}"
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "Free space, or choose another folder." if full else "Correct the path, or its permissions."
+        return f"{type(error).__name__}: {error}. {advice}"
+    if isinstance(error, OmegaConfBaseException) and known is not None:
+        return f"ConfigError: {mistakes.explain(error, known)}"
+    if isinstance(error, InstantiationException):
+        cause, where = error.__cause__ or error, str(error).partition("full_key: ")[2] or "settings"
+        said = " ".join(f"{type(cause).__name__}: {cause}".split())
+        return f"ConfigError: {where}: nothing can be made of these settings: {said}"
+    return None
 
 
 def in_sweep() -> bool:

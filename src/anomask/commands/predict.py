@@ -14,10 +14,15 @@ log = logging.getLogger(__name__)
 @command("predict")
 def main(config: DictConfig) -> None:
     """Compose the settings from conf/predict.yaml and the command line, and predict."""
+    from anomask.build import require_device
     from anomask.prediction.predict import predict
-    from anomask.runs.folder import find_run
+    from anomask.runs import find_run
+    from anomask.runs.finding import checkpoint_in
 
-    folder, faults = predict(config, find_run(config.run, config.runs, "detector", "baseline"))
+    require_device(config.device)
+    run = find_run(config.run, config.runs, "detector", "baseline")
+    config.checkpoint = checkpoint_in(config.run) or config.checkpoint
+    folder, faults = predict(config, run)
     log.info("results: %s (look at index.html)", folder)
     if faults:
         log.error("%d slices or volumes could not be used, see above; the others were predicted.", len(faults))

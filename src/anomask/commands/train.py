@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,23 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from anomask.commands import cli
-from anomask.commands.entry import command, in_sweep
+from anomask.commands.entry import command, in_one_line, in_sweep, user_errors
+from anomask.console.typed import Typed, quoted, read
 from anomask.errors import ConfigError
 from anomask.settings.compose import plain
+
+PASSED_ON = ("hydra.", "progress", "quiet")  # overrides that are of the command, not of the run
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train a new run, or go on with the one that ``resume=`` names."""
+    with in_one_line("train"):
+        typed = read("train", sys.argv[1:] if arguments is None else arguments)
+    if typed.asks_for_text or not any(text.lstrip("+").startswith("resume=") for text in typed.overrides):
+        new_run(arguments)
+        return
+    with user_errors():
+        resume(typed)
 
 
 def _check(settings: dict[str, Any]) -> None:
@@ -21,23 +36,46 @@ def _check(settings: dict[str, Any]) -> None:
 
 
 @command("train", check=_check)
-def main(config: DictConfig) -> float | None:
+def new_run(config: DictConfig) -> float | None:
     """Compose the settings from conf/train.yaml and the command line, and train."""
-    from anomask.runs.folder import Run
-    from anomask.sweeps.job import has_begun
-    from anomask.training.train import train, train_job
+    from anomask.runs import Run
+    from anomask.sweeps.job import require_own_folder
+    from anomask.training.jobs import has_begun, train_job
+    from anomask.training.train import train
 
     run = Run(Path(HydraConfig.get().runtime.output_dir))
-    if config.resume:
-        train(run.read_settings(), run, resume=True)
-        return None
     _refuse_a_sweep_of_processes(config)
     config.run = str(run.folder)
     if in_sweep():
         return train_job(plain(config), run, Path(HydraConfig.get().sweep.dir))
+    require_own_folder(run, plain(config))
     # The second process of a distributed job comes here too, and goes on where the first one does.
-    train(plain(config), run, resume=has_begun(run))
+    train(plain(config), run, resume=has_begun(run) or False)
     return None
+
+
+def resume(typed: Typed) -> None:
+    """Go on with a run: with its own settings, and those beside ``resume=`` that may be changed.
+
+    The run is found before Hydra makes a folder, and Hydra gets nothing else to compose: what is in the run's .hydra
+    is how it began.
+    """
+    from anomask.settings.resume import parse, value_of
+    from anomask.training.resume import go_on, resumption
+
+    if typed.flags.multirun:
+        raise ConfigError("resume= goes on with one run; a sweep goes on when it is started again. Leave -m out.")
+    overrides = parse(typed.overrides)
+    values = {override.key_or_group: value_of(override) for override in overrides}
+    runs = values.get("paths.runs") or os.environ.get("ANOMASK_RUNS", "runs")
+    own = [one for one in overrides if one.key_or_group != "resume" and not one.key_or_group.startswith(PASSED_ON)]
+    plan = resumption(str(values["resume"]), str(runs), own)
+    passed = [one.input_line for one in overrides if one.key_or_group.startswith(PASSED_ON)]
+
+    def work(config: DictConfig) -> None:
+        go_on(plan)
+
+    command("train")(work)([f"hydra.run.dir={quoted(str(plan.run.folder))}", "hydra.output_subdir=null", *passed])
 
 
 def _refuse_a_sweep_of_processes(config: DictConfig) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
-from hydra import compose, initialize_config_dir
+from hydra import compose, initialize, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from anomask.console.yaml_comments import Entry, entries, header
-from anomask.settings.compose import CONF_FOLDER, register
+from anomask.settings.compose import ALONE, CONF_FOLDER, register
 
 # Groups that a command's defaults list does not name: they are added, as +ablation=<file>.
 ADDED = {"train": ("ablation",)}
@@ -32,15 +32,16 @@ class Key(NamedTuple):
 
 
 @contextmanager
-def _loader() -> Iterator[ConfigLoader]:
+def _loader(verb: str) -> Iterator[ConfigLoader]:
     register()
-    with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
+    alone = verb in ALONE
+    with initialize(None, version_base="1.3") if alone else initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
         yield GlobalHydra.instance().config_loader()
 
 
 @cache
 def _defaults_of(verb: str, asked: tuple[str, ...]) -> tuple[list, dict[str, str | None]]:
-    with _loader() as loader:
+    with _loader(verb) as loader:
         found = loader.compute_defaults_list(verb, list(asked), RunMode.RUN)
     return found.defaults, found.overrides.known_choices
 
@@ -70,7 +71,7 @@ class Known:
 
     def composed(self) -> DictConfig:
         """Compose the settings as Hydra will."""
-        with _loader():
+        with _loader(self.verb):
             return compose(self.verb, self._asked)
 
     @property

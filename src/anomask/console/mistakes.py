@@ -21,9 +21,11 @@ def explain(error: BaseException, known: Known) -> str:
         error: what was raised while they were composed or read.
         known: what the command knows, and what was asked of it.
     """
-    mistake = next(_mistakes(known), None)
-    if mistake is not None:
-        return mistake
+    try:
+        if mistake := next(_mistakes(known), None):
+            return mistake
+    except Exception:  # conf/ itself cannot be composed: the error says why
+        known = Known(known.verb)
     chain = list(_chain(error))
     for one in chain:
         if isinstance(one, MissingMandatoryValue):
@@ -135,7 +137,8 @@ def _unreadable(text: str, reason: str, known: Known) -> str:
     if re.fullmatch(r"[\w./-]*|=.*", text):
         groups = known.choices()
         owners = [f"{group}={text}" for group in groups if text in known.options(group)]
-        near = f": did you mean {' or '.join(owners[:3])}?" if owners else did_you_mean(text, [*groups, *known.keys()])
+        others = [f"{name}=" for name in (*groups, *known.keys())]
+        near = f": did you mean {' or '.join(owners[:3])}?" if owners else did_you_mean(f"{text}=", others)
         return f"{text!r} is no key=value{near or '.'} anomask {known.verb} --help lists the keys"
     said = re.sub(r"^Error parsing override .*\n", "", reason).splitlines()[0]
     key = text.partition("=")[0]

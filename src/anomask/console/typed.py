@@ -31,10 +31,15 @@ class Typed(NamedTuple):
     flags: argparse.Namespace
 
     @property
+    def asks_for_text(self) -> bool:
+        """Whether nothing is to be done but to print: help, settings, what Hydra knows."""
+        return any(getattr(self.flags, name) for name in ("help", "cfg", "info", "hydra_help", "shell_completion"))
+
+    @property
     def plain(self) -> bool:
         """Whether this is one run with the command's own settings, and no look at them."""
-        other = ("multirun", "cfg", "info", "hydra_help", "shell_completion", "config_path", "config_name")
-        asked = any(getattr(self.flags, name) for name in (*other, "experimental_rerun"))
+        other = ("multirun", "config_path", "config_name", "experimental_rerun")
+        asked = self.asks_for_text or any(getattr(self.flags, name) for name in other)
         return not asked and not any(
             o.lstrip("+").startswith(("hydra.searchpath", "hydra.mode")) for o in self.overrides
         )

@@ -27,11 +27,13 @@ from anomask.report.record.localisation import PixelTally
 from anomask.report.record.names import ANOMALY_MAP
 from anomask.report.verification import in_short
 from anomask.runs.commit import current_commit
+from anomask.runs.evaluations import evaluation_place
 from anomask.runs.folder import Run
 from anomask.scoring.colour import grey, heat, outline, overlay, paint
 from anomask.settings.schema import EvaluateConfig
 from anomask.stages.baseline import BaselineStage
 from anomask.stages.detector import DetectorStage
+from anomask.trained import decision
 
 log = logging.getLogger(__name__)
 
@@ -114,15 +116,20 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
     """
     if config.wandb not in TRACKING:
         raise ConfigError(f"wandb is {config.wandb!r}; use one of {', '.join(TRACKING)}.")
+    if config.wandb != "off":
+        from anomask.tracking.client import require_names
+
+        require_names(project=config.wandb_project)
     stage = open_stage(run, config.checkpoint).to(config.device)
     changes = {"batch_size": config.batch_size, "progress": config.progress, "augment": None}
     data = build_data(stage.settings, folder=config.folder, **changes)
     data.prepare_data()
     data.setup()
-    folder = run.evaluation_folder(config.name or data.folder.name)
+    folder = evaluation_place(run, data.folder, data.fingerprint(), config.checkpoint, config.name)
+    threshold, _ = decision(run, stage, config.checkpoint)
     start = time.perf_counter()
     maps_folder = folder / "maps" if config.maps else None
-    evaluation = score(stage, data, run.read_threshold(), maps_folder, config.progress)
+    evaluation = score(stage, data, threshold, maps_folder, config.progress)
     log.info("%d slices in %.0f s", len(evaluation.slices), time.perf_counter() - start)
     record = build_record(evaluation, about_run(stage, data, run, config.checkpoint), config.bootstrap, config.seed)
     pictures = draw(stage, data, choose_pictures(evaluation.slices, config.pictures), evaluation)
@@ -161,7 +168,7 @@ def about_method(stage: Stage) -> dict[str, Any]:
         about = {"name": method.title, "family": method.family, "source": method.source}
     else:
         groups = ("model", "synthesiser", "loss", "scoring", "stage")
-        about = {"name": stage.settings.get("title", "anomask"), "family": "ours", "source": "docs/method.md"}
+        about = {"name": stage.settings.get("title", "anomask"), "family": "ours", "source": "docs/reference/method.md"}
     return {"method": about, "settings": {name: stage.settings[name] for name in groups}}
 
 

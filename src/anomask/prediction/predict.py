@@ -20,6 +20,7 @@ from anomask.runs.commit import current_commit
 from anomask.runs.folder import Run
 from anomask.settings.schema import PredictConfig
 from anomask.stages.detector import DetectorStage
+from anomask.trained import decision
 
 log = logging.getLogger(__name__)
 
@@ -103,10 +104,13 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
             f"maps is nifti, and {place} has single slices, which have no geometry. Use auto, png or both."
         )
     predictor = Predictor(open_stage(run, config.checkpoint), config.batch_size, config.device)
+    threshold, normals = decision(run, predictor.stage, config.checkpoint)
     title = f"{place.resolve().name}, by {predictor.stage.settings['name']}"
     bar = tqdm(desc="predict", unit="slice", total=len(inputs.slices), disable=not config.progress)
     with whole_folder(target, MARKER) as folder, bar:
-        writer = PredictionWriter(folder, title, decision_of(run), config.maps, config.overlays, config.min_pixels)
+        writer = PredictionWriter(
+            folder, title, decision_of(run, threshold, normals), config.maps, config.overlays, config.min_pixels
+        )
         for case in read_cases(inputs, config.batch_size, window, faults):
             bar.total += 0 if case.volume is None else len(case.pixels)
             writer.add(case, *predictor(case))
@@ -115,7 +119,7 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
         if not writer.slices:
             raise DataError(f"nothing of {place} could be used: {len(faults.lines)} faults, see above.")
         predictor.warn_of_lungs()
-        writer.close(about(config, run, predictor, window) | {"faults": faults.lines})
+        writer.close(about(config, run, predictor, window, threshold) | {"faults": faults.lines})
     return target, faults.lines
 
 
@@ -153,24 +157,29 @@ def choose_window(given: Any, run: Run) -> tuple[float, float]:
     return window_of(prepared)
 
 
-def decision_of(run: Run) -> Decision:
-    """Read the thresholds of a run.
+def decision_of(run: Run, threshold: dict[str, Any], normals: list[float] | None) -> Decision:
+    """Return what is decided with.
+
+    Args:
+        run: for the error.
+        threshold: see `anomask.trained.decision`.
+        normals: scores of the validation normals, or None.
 
     Raises:
-        RunError: it has none for pixels.
+        RunError: there is no threshold for pixels.
     """
-    threshold = run.read_threshold()
     if "pixel" not in threshold:
         raise RunError(
             f"{run.threshold_file} has no threshold for pixels: an old version wrote it. Train the run again."
         )
-    normals = run.read_normal_scores()
     return Decision(
         threshold["threshold"], threshold["pixel"]["threshold"], None if normals is None else np.array(normals)
     )
 
 
-def about(config: PredictConfig, run: Run, predictor: Predictor, window: tuple[float, float]) -> dict[str, Any]:
+def about(
+    config: PredictConfig, run: Run, predictor: Predictor, window: tuple[float, float], threshold: dict[str, Any]
+) -> dict[str, Any]:
     """Return what identifies a prediction: run, code, input and what was decided with."""
     return {
         "run": predictor.stage.settings["name"],
@@ -180,6 +189,6 @@ def about(config: PredictConfig, run: Run, predictor: Predictor, window: tuple[f
         "input": Path(config.input).resolve().name,
         "window_hu": list(window),
         "min_pixels": config.min_pixels,
-        "threshold": run.read_threshold(),
+        "threshold": threshold,
         "note": "For research use only; not a medical device.",
     }

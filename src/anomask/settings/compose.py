@@ -7,7 +7,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from anomask.settings import schema
-from anomask.settings.key import UNKEYED, settings_key
+from anomask.settings.key import HARMLESS, settings_key
 
 SHIPPED = Path(__file__).parents[1] / "conf"  # inside the wheel; in a checkout a link to conf/ at its top
 CONF_FOLDER = SHIPPED.resolve() if SHIPPED.is_dir() else Path(__file__).parents[3] / "conf"  # no links on some systems
@@ -32,15 +32,21 @@ def schema_of(verb: str) -> type:
     return SCHEMAS["schema" if verb == "train" else f"{verb}_schema"]
 
 
+# Commands without config groups, which know conf/<verb>.yaml alone: no key of theirs (`device`) is taken for a group.
+ALONE = ("evaluate", "predict")
+
+
 def register() -> None:
-    """Make the schemas known to Hydra."""
+    """Make the schemas known to Hydra, and the commands that are composed without conf/'s groups."""
     store = ConfigStore.instance()
     for name, node in SCHEMAS.items():
         store.store(name=name, node=node)
+    for verb in ALONE:
+        store.store(name=verb, node=OmegaConf.load(CONF_FOLDER / f"{verb}.yaml"), package="_global_")
 
 
 def _key_of_root(_root_: DictConfig) -> str:
-    values = {name: _root_[name] for name in _root_ if name not in ("hydra", *UNKEYED)}
+    values = {name: _root_[name] for name in _root_ if name == "run" or name not in ("hydra", *HARMLESS)}
     return settings_key({name: plain(v) if OmegaConf.is_config(v) else v for name, v in values.items()})
 
 

@@ -17,7 +17,7 @@ from anomask.libraries.exchange import export, images_of, lift, read_cost, read_
 from anomask.libraries.weights import PACKAGED, write_packaged_weights
 from anomask.runs.commit import current_commit
 from anomask.runs.folder import Run
-from anomask.training.after_fit import fit_normals, write_threshold
+from anomask.training.after_fit import fit_normals, fix_threshold
 from anomask.training.quiet import quieten
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def run_external(settings: dict[str, Any], run: Run) -> None:
             shutil.rmtree(exchange, ignore_errors=True)
     trainer = instantiate(settings["trainer"], logger=False, enable_checkpointing=False, _convert_="all")
     fit_normals(stage, data, trainer, run)
-    write_threshold(stage, data, trainer, run)
+    fix_threshold(settings, data, run, trainer.strategy.root_device)
     run.write_cost(bill | {"commit": current_commit()})
     run.write_settings(settings)  # last: without it a folder is no run
     run.link_latest()
