@@ -112,7 +112,7 @@ class Config(ConsoleConfig):
     stage: StageConfig = field(default_factory=StageConfig)
     trainer: dict[str, Any] = MISSING
     logger: dict[str, Any] = MISSING
-    callbacks: dict[str, Any] = MISSING
+    callbacks: dict[str, dict[str, Any]] = MISSING
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 

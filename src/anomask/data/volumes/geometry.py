@@ -121,9 +121,16 @@ def to_source_geometry(volume: Volume, values: np.ndarray) -> nib.Nifti1Image:
         header["pixdim"][:4] = volume.header["pixdim"][:4]
         for name in GEOMETRY:
             header[name] = volume.header[name]
-    if volume.header is None or not header["qform_code"]:
+    if volume.header is None or not _has_qform(header):
         header.set_qform(*_qform_of(header))
     return nib.Nifti1Image(image.dataobj, header.get_best_affine(), header)
+
+
+def _has_qform(header: nib.Nifti1Header) -> bool:
+    try:
+        return int(header["qform_code"]) > 0 and bool(np.isfinite(header.get_qform()).all())
+    except ValueError:  # no rotation; the source lies by its sform
+        return False
 
 
 def _qform_of(header: nib.Nifti1Header) -> tuple[np.ndarray, int]:
