@@ -12,6 +12,7 @@ from tests.conftest import settings_of
 
 ENTRIES = (
     "train",
+    "fit",
     "evaluate",
     "compare",
     "tables",
