@@ -53,6 +53,8 @@ TINY = [
 # What makes a comparison method small enough for 32 px: its own keys beside TINY.
 TINY_BASELINES = {
     "ae": ["baseline.channels=[8,16]", "baseline.bottleneck=4"],
+    "painted_unet": ["baseline.network.features=[4,4,8,8,8,4]"],
+    "painted_unet_small": ["baseline.network.features=[4,4,8,8,8,4]"],
     "padim": ["baseline.features.side=64", "baseline.kept=20"],
     "patchcore": ["baseline.features.side=64", "baseline.memory=64"],
     "rd4ad": ["baseline.features.side=64", "baseline.width=32", "baseline.expansion=2", "baseline.blocks=1"],
@@ -190,4 +192,4 @@ def predicted(run, place, **changes):
     register()
     with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
         given = OmegaConf.to_container(compose("predict", [f"run={run.folder}", f"input={place}"]))
-    return predict(PredictConfig(**(given | {"progress": False, "min_pixels": 4} | changes)), run)
+    return predict(PredictConfig(**(given | {"progress": False, "min_pixels": 4, "names": "input"} | changes)), run)

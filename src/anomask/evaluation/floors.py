@@ -41,7 +41,9 @@ def find_floors(data: SliceDataModule, stage: DetectorStage | BaselineStage, run
 def _own_data(data: SliceDataModule, stage: DetectorStage | BaselineStage, run: Run, own: Path) -> SliceDataModule:
     # A run of before its floors were kept; its data may be there still.
     known, lost = run.read_fingerprint(), f"{own} is not there, or not what the run learned from"
-    trained_on = build_data(stage.settings, batch_size=data.batch_size, progress=data.progress, augment=None)
+    trained_on = build_data(
+        stage.settings, batch_size=data.batch_size, progress=data.progress, augment=None, crop="none"
+    )
     try:
         trained_on.prepare_data()
         trained_on.setup("fit")

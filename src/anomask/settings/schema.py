@@ -22,13 +22,15 @@ class PathsConfig:
 class ModelConfig:
     """Networks of both stages; `conf/model`."""
 
-    width: int = MISSING
-    encoder: dict[str, Any] = MISSING
-    quantiser: dict[str, Any] = MISSING
-    decoder: dict[str, Any] = MISSING
-    classifier: dict[str, Any] = MISSING
+    network: dict[str, Any] | None = None  # of a detector of pixels; null: one of tokens, all that follows
+    view: dict[str, Any] | None = None  # of a codebook, beside the slice
+    width: int | None = None
+    encoder: dict[str, Any] | None = None
+    quantiser: dict[str, Any] | None = None
+    decoder: dict[str, Any] | None = None
+    classifier: dict[str, Any] | None = None
     refiner: dict[str, Any] | None = None
-    classifier_input: str = MISSING
+    classifier_input: str | None = None
 
 
 @dataclass
@@ -110,7 +112,7 @@ class Config(ConsoleConfig):
     stage: StageConfig = field(default_factory=StageConfig)
     trainer: dict[str, Any] = MISSING
     logger: dict[str, Any] = MISSING
-    callbacks: dict[str, Any] = MISSING
+    callbacks: dict[str, dict[str, Any]] = MISSING
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
@@ -169,8 +171,11 @@ class PredictConfig(ConsoleConfig):
     checkpoint: str = MISSING
     runs: str = MISSING
     window: Any = None
+    values: str = MISSING
+    allow_gaps: bool = MISSING
     batch_size: int = MISSING
     min_pixels: int = MISSING
+    names: str = MISSING
     maps: str = MISSING
     overlays: bool = MISSING
     limit: int | None = None
@@ -212,6 +217,7 @@ class RowConfig:
     run: str = MISSING  # overrides of anomask train
     codebook: str = ""  # overrides of the stage 1 that it stands on, beside experiment=codebook
     title: str | None = None  # None: the record's own
+    pending: bool = False  # not measured on every set yet: where it has no record, the table names it below, as missing
 
 
 @dataclass

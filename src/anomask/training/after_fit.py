@@ -14,7 +14,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from anomask.batches import FrozenFeatures, SliceBatch
-from anomask.build import with_weights
+from anomask.build import Stage, build_data, with_weights
 from anomask.files import whole_file
 from anomask.metrics.floors import floors_of
 from anomask.progress import spoken
@@ -84,9 +84,12 @@ def fix_threshold(
         run.write_threshold(fixed)
 
 
-def write_floors(data: pl.LightningDataModule, run: Run) -> None:
-    """Keep what an evaluation on test slices alone needs of the training normals, as they are without augmentation."""
+def write_floors(settings: dict[str, Any], data: pl.LightningDataModule, run: Run) -> None:
+    """Keep what an evaluation on test slices alone needs of the training normals: whole and without augmentation."""
     if rank_zero_only.rank == 0:
+        if settings["data"].get("crop", "none") != "none":
+            data = build_data(settings, crop="none")
+            data.setup("fit")
         with whole_file(run.floors_file) as file:
             floors_of(Images(data, data.train_set.plain(), torch.device("cpu"))).save(file)
 
@@ -106,9 +109,7 @@ def say_end(run: Run) -> None:
     log.info("trained in %s: %s%s", spoken(seconds), figure, run.folder)
 
 
-def cost(
-    stage: CodebookStage | DetectorStage | BaselineStage, data: pl.LightningDataModule, trainer: pl.Trainer
-) -> dict[str, Any]:
+def cost(stage: Stage, data: pl.LightningDataModule, trainer: pl.Trainer) -> dict[str, Any]:
     """Return what a run took beside its seconds: steps, slices seen, size, memory and the time of one detection."""
     seen = trainer.global_step * stage.settings["data"]["batch_size"]
     bill = {
@@ -128,7 +129,7 @@ def cost(
     return bill
 
 
-def _detection_ms(stage: DetectorStage | BaselineStage, data: pl.LightningDataModule, trainer: pl.Trainer) -> float:
+def _detection_ms(stage: Stage, data: pl.LightningDataModule, trainer: pl.Trainer) -> float:
     batch = _timed_batch(stage, data, trainer)
     return _ms_per_slice(lambda: stage.detect(batch).score)
 

@@ -69,7 +69,7 @@ def run_external(settings: dict[str, Any], run: Run) -> None:
     trainer = instantiate(settings["trainer"], logger=False, enable_checkpointing=False, _convert_="all")
     fit_normals(stage, data, trainer, run)
     fix_threshold(settings, data, run, trainer.strategy.root_device)
-    write_floors(data, run)
+    write_floors(settings, data, run)
     run.write_cost(bill | {"commit": current_commit()})
     run.write_settings(settings)  # last: without it a folder is no run
     run.link_latest()

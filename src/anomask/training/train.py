@@ -11,7 +11,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_only
 
-from anomask.build import build_data, build_stage
+from anomask.build import Stage, build_data, build_stage
 from anomask.callbacks.last_step import LastStep
 from anomask.errors import ConfigError
 from anomask.quiet import quieten
@@ -40,8 +40,6 @@ from anomask.training.sources import codebook_of, inherited_cost, weights_of
 from anomask.training.stopping import Stopping
 
 log = logging.getLogger(__name__)
-
-Stage = CodebookStage | DetectorStage | BaselineStage
 
 
 def train(settings: dict[str, Any], run: Run, resume: bool | Path = False) -> None:
@@ -92,7 +90,7 @@ def _train(settings: dict[str, Any], run: Run, start: Path | None, stopping: Sto
     seconds = timer.time_elapsed("train") + time.perf_counter() - begun
     if not isinstance(stage, CodebookStage):
         fix_threshold(settings, data, run, trainer.strategy.root_device)
-        write_floors(data, run)
+        write_floors(settings, data, run)
     if trainer.is_global_zero:
         run.load_checkpoint("best")  # without one that can be read a run is not finished
         write_validation(trainer, run)

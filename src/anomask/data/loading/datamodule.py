@@ -16,6 +16,7 @@ from anomask.data.folder.reading import check_sizes
 from anomask.data.folder.records import SliceRecord, is_synthetic
 from anomask.data.folder.splits import split_validation
 from anomask.data.loading.cache import DecodedSlices
+from anomask.data.loading.frame import CROPS
 from anomask.data.loading.loader import ResumableLoader, SharedSampler
 from anomask.data.loading.slices import LoadSlice, SliceDataset, collate
 from anomask.errors import ConfigError, DataError
@@ -33,6 +34,7 @@ class SliceDataModule(pl.LightningDataModule):
         validation_share: of the training normals, see `split_validation`.
         on_mixed_size: 'error', or 'pad' to pad slices to squares.
         lung_masks: 'given', or 'estimate' for slices that came without one.
+        crop: 'none', or 'lungs' to show the networks the box of the estimated lungs alone.
         augment: MONAI dictionary transforms for training slices, or None.
         cache: 'memory', or 'disk' to keep decoded slices in files that all processes and later runs map into memory.
         cache_rate: share of the slices kept in memory where `cache` is 'memory'.
@@ -53,6 +55,7 @@ class SliceDataModule(pl.LightningDataModule):
         validation_share: float,
         on_mixed_size: str = "error",
         lung_masks: str = "estimate",
+        crop: str = "none",
         augment: list[Callable] | None = None,
         cache: str = "memory",
         cache_rate: float = 1.0,
@@ -65,6 +68,7 @@ class SliceDataModule(pl.LightningDataModule):
         for name, value, known in (
             ("on_mixed_size", on_mixed_size, ("error", "pad")),
             ("lung_masks", lung_masks, ("given", "estimate")),
+            ("crop", crop, CROPS),
             ("cache", cache, ("memory", "disk")),
         ):
             if value not in known:
@@ -73,7 +77,7 @@ class SliceDataModule(pl.LightningDataModule):
             raise ConfigError("data.cache is 'disk' and data.cache_folder is not set; name a folder for the files.")
         self.folder, self.size, self.batch_size = Path(folder), size, batch_size
         self.validation_share, self.on_mixed_size, self.lung_masks = validation_share, on_mixed_size, lung_masks
-        self.augment, self.num_workers = augment, num_workers
+        self.crop, self.augment, self.num_workers = crop, augment, num_workers
         self.cache, self.cache_rate = cache, cache_rate if cache == "memory" else 0.0
         self.cache_folder = None if cache_folder is None else Path(cache_folder)
         self.seed, self.progress = seed, progress
@@ -192,15 +196,18 @@ class SliceDataModule(pl.LightningDataModule):
     def _decoded(self, records: list[SliceRecord]) -> DecodedSlices | None:
         if self.cache == "memory":
             return None
-        decoded = DecodedSlices(self.cache_folder, records, LoadSlice(self.size, self.lung_masks), self.progress)
+        decoded = DecodedSlices(self.cache_folder, records, self._reader(), self.progress)
         decoded.build()
         return decoded
 
     def _load(
         self, records: list[SliceRecord], augment: list[Callable] | None, decoded: DecodedSlices | None
     ) -> SliceDataset:
-        load = decoded or LoadSlice(self.size, self.lung_masks)
+        load = decoded or self._reader()
         return SliceDataset(records, load, augment, self.cache_rate, self.progress, self.seed)
+
+    def _reader(self) -> LoadSlice:
+        return LoadSlice(self.size, self.lung_masks, self.crop)
 
     def _loader(self, rows: SliceDataset, kind: type[DataLoader] = DataLoader, **how: object) -> DataLoader:
         return kind(rows, self.batch_size, num_workers=self.num_workers, collate_fn=collate, **how)
