@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export MPLBACKEND := Agg
 export WANDB_SILENT := true
 
-.PHONY: help demo tables study study9 study10 study11 study-draem limits reproduce benchmark baselines-env anomalib test test-all lint clean
+.PHONY: help demo tables study study9 study10 study11 study13 study-draem limits reproduce benchmark baselines-env anomalib test test-all lint docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -19,6 +19,7 @@ demo: $(VENV)/installed ## both stages, evaluation, pictures and report on the s
 	$(RUN) -m anomask train experiment=demo_codebook $(DEMO)
 	$(RUN) -m anomask train experiment=demo_detector codebook_run=demo_codebook $(DEMO)
 	$(RUN) -m anomask evaluate run=demo_detector
+	$(RUN) -m anomask predict run=demo_detector input=data/phantom$(PHANTOM)_128/test/abnormal/covid19
 
 # Tables of the paper on real slices (in $ANOMASK_DATA): from records alone, and what makes missing ones.
 DATA ?= lungwin256
@@ -46,7 +47,7 @@ $(TABLES) table12: table%: $(VENV)/installed
 
 # Settings are chosen on lesions of half of the patients, put into normals that no detector was trained on.
 TRANSPLANTS := data/transplants_development
-study: study9 study10 study11 ## tables 9 to 11, on the development transplants
+study: study9 study10 study11 study13 ## tables 9 to 11 and 13, on the development transplants
 study9: ## from the paper's setting to the default, step by step
 study10: ## robustness of the default
 study9 study10: study%: $(VENV)/installed
@@ -61,6 +62,12 @@ study11-%: $(VENV)/installed
 	$(RUN) -m anomask reproduce paper_table=t11 folder=$(TRANSPLANTS)_$* seeds=$(SEEDS) "launch='$(LAUNCH)'"
 	$(RUN) -m anomask tables paper_table=t11 records=results/transplants_development_$*
 
+study13: $(HOSTS:%=study13-%) ## what each part of the default gives, at equal steps, on the same transplants
+study13-%: $(VENV)/installed
+	$(RUN) -m anomask transplant half=development 'hosts=$${paths.data}/$*' output=$(TRANSPLANTS)_$*
+	$(RUN) -m anomask reproduce paper_table=t13 folder=$(TRANSPLANTS)_$* seeds=$(SEEDS) "launch='$(LAUNCH)'"
+	$(RUN) -m anomask tables paper_table=t13 records=results/transplants_development_$*
+
 study-draem: $(VENV)/installed ## the best other method on the test transplants, with the default's augmentation
 	$(RUN) -m anomask transplant half=test output=data/transplants_test
 	$(RUN) -m anomask train experiment=baseline_draem data=lungwin256 augment=ct name=lungwin256_draem_ct_seed0
@@ -69,7 +76,7 @@ study-draem: $(VENV)/installed ## the best other method on the test transplants,
 limits: $(VENV)/installed ## where the paper corrupts, and what bounds the default: after make study
 	$(RUN) -m anomask transplant half=development output=$(TRANSPLANTS)
 	$(RUN) benchmarks/places.py --codebook lungwin256_codebook_seed0 --folder $(TRANSPLANTS)
-	$(RUN) benchmarks/limits.py --run lungwin256_t11_4_steps_1000_seed0 --folder $(foreach h,$(HOSTS),$(TRANSPLANTS)_$h)
+	$(RUN) benchmarks/limits.py --run lungwin256_steps_1000_seed0 --folder $(foreach h,$(HOSTS),$(TRANSPLANTS)_$h)
 
 reproduce: $(VENV)/installed ## train and evaluate what a table lacks: make reproduce TABLE=1 DATA=lungwin256 SEEDS=3 ROWS=anomask,vae
 	$(RUN) -m anomask reproduce paper_table=t$(TABLE) dataset=$(DATA) seeds=$(SEEDS) "launch='$(LAUNCH)'" \
@@ -111,11 +118,15 @@ lint: $(VENV)/installed ## style of the code
 	$(VENV)/bin/ruff check src tests benchmarks
 	$(VENV)/bin/ruff format --check src tests benchmarks
 
-# An environment that already holds a torch build (GPU users, README) is kept: pip finds torch satisfied.
+docs: $(VENV)/installed ## the pages of docs/ as a site: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+	@echo "look at site/index.html; with search: $(RUN) -m http.server -d site"
+
+# An environment that already holds a torch build (docs/start/install.md) is kept: pip finds torch satisfied.
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
-clean: ## the environments and caches; never runs or data
-	rm -rf $(VENV) $(BASELINES) .pytest_cache .ruff_cache
+clean: ## the environments, caches and site; never runs or data
+	rm -rf $(VENV) $(BASELINES) .pytest_cache .ruff_cache site

@@ -1,6 +1,6 @@
 """What bounds detection: slice AUROC by lesion size and by rule of the slice score, and how large lesions are.
 
-    python benchmarks/limits.py --run lungwin256_t11_4_steps_1000_seed0 --folder data/transplants_development_lungwin256
+    python benchmarks/limits.py --run lungwin256_steps_1000_seed0 --folder data/transplants_development_lungwin256
 
 Transplants against their untouched hosts, each contrast a lesion of its own. Prints Markdown tables.
 """
@@ -17,8 +17,9 @@ from torch import Tensor
 
 from anomask.build import build_data, open_stage
 from anomask.data.loading.datamodule import SliceDataModule
-from anomask.evaluation.evaluate import detections
+from anomask.evaluation.seen import detect, open_slices
 from anomask.metrics.image import auroc
+from anomask.report.record.names import ANOMALY_MAP
 from anomask.runs import find_run
 from anomask.scoring.image_score import top_share
 from anomask.stages.detector import DetectorStage
@@ -51,13 +52,13 @@ def by_size(area: np.ndarray, scores: np.ndarray) -> dict[str, str]:
 
 def score_transplants(stage: DetectorStage, folder: Path) -> dict[str, dict[str, str]]:
     """Return, for every rule, the AUROC by lesion size."""
-    data = build_data(stage.settings, folder=str(folder), progress=False, augment=None)
-    data.setup("test")
+    data = open_slices(stage.settings, str(folder), progress=False, augment=None)
     areas, scores = [], {name: [] for name in rules()}
-    for batch, found, _ in detections(stage, data, progress=True):
+    for batch, seen in zip(*(part.test_dataloader() for part in data), strict=True):
         areas.append(batch.mask.sum((1, 2, 3)))
+        anomaly_map = detect(stage, seen)[1][ANOMALY_MAP]
         for name, rule in rules().items():
-            scores[name].append(rule(found.anomaly_map))
+            scores[name].append(rule(anomaly_map))
     area = torch.cat(areas).numpy()
     return {name: by_size(area, torch.cat(values).numpy()) for name, values in scores.items()}
 
@@ -74,7 +75,7 @@ def lesion_areas(data: SliceDataModule) -> np.ndarray:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", default="lungwin256_t11_4_steps_1000_seed0", help="a detector run")
+    parser.add_argument("--run", default="lungwin256_steps_1000_seed0", help="a detector run")
     parser.add_argument("--folder", type=Path, nargs="+", required=True, help="folders of transplants")
     given = parser.parse_args()
     stage = open_stage(find_run(given.run, "runs", "detector"), "best")

@@ -32,13 +32,13 @@ def keep_rows(config, *keys):
 
 def test_there_is_a_job_for_each_row_and_seed(conf, tmp_path):
     config = conf("reproduce", ["paper_table=t4", "dataset=covidseg256", "seeds=2", f"results={tmp_path}"])
-    keep_rows(config, "t4_6_weight_variance", "t4_7_weight_both")
+    keep_rows(config, "paper_variance_weight", "paper")
     jobs = jobs_of(config)
     assert [job.settings["seed"] for job in jobs] == [0, 0, 1, 1]
-    assert jobs[1].overrides == ["experiment=ablation", "+ablation=t4_7_weight_both", "data=covidseg256", "seed=0"]
-    assert jobs[1].record == tmp_path / "covidseg256/t4_7_weight_both/seed0/record.json"
+    assert jobs[1].overrides == ["experiment=ablation", "+ablation=paper", "data=covidseg256", "seed=0"]
+    assert jobs[1].record == tmp_path / "covidseg256/paper/seed0/record.json"
     config.folder = "some/transplants"
-    assert jobs_of(config)[1].record == tmp_path / "transplants/t4_7_weight_both/seed0/record.json"
+    assert jobs_of(config)[1].record == tmp_path / "transplants/paper/seed0/record.json"
 
 
 def test_rows_may_be_chosen_and_must_be_of_the_table(conf, tmp_path):
@@ -56,15 +56,16 @@ def test_only_what_is_missing_is_launched_and_what_it_stands_on(conf, tmp_path, 
     launched = {}
     monkeypatch.setattr(entry.Launcher, "__call__", lambda self, name, jobs: launched.update({name: jobs}))
     monkeypatch.setattr(entry, "keep", lambda job: job.record)
-    given = ["paper_table=t5", f"results={tmp_path}", f"paths.runs={tmp_path}/runs", "rows=[t5_repair,t5_score_top]"]
+    rows = "rows=[paper_repair,paper_score_top]"
+    given = ["paper_table=t5", f"results={tmp_path}", f"paths.runs={tmp_path}/runs", rows]
     config = conf("reproduce", given)
-    there = tmp_path / "lungwin256/t5_score_top/seed0/record.json"
+    there = tmp_path / "lungwin256/paper_score_top/seed0/record.json"
     there.parent.mkdir(parents=True)
     there.write_text("{}")
     (made,) = entry.reproduce(config)
-    assert made.parent.parent.name == "t5_repair"
-    assert [job[1] for job in launched["runs"]] == ["+ablation=t4_7_weight_both"]  # whose weights it takes
-    assert [job[1] for job in launched["rescored"]] == ["+ablation=t5_repair"]
+    assert made.parent.parent.name == "paper_repair"
+    assert [job[1] for job in launched["runs"]] == ["+ablation=paper"]  # whose weights it takes
+    assert [job[1] for job in launched["rescored"]] == ["+ablation=paper_repair"]
     assert [job[1] for job in launched["codebooks"]] == ["name=lungwin256_codebook_seed0"]
     assert len(launched["evaluations"]) == 1
     launched.clear()
@@ -74,8 +75,8 @@ def test_only_what_is_missing_is_launched_and_what_it_stands_on(conf, tmp_path, 
 
 def test_every_codebook_is_listed_once_with_what_makes_it_different(conf, tmp_path):
     config = conf("reproduce", ["paper_table=t6", f"results={tmp_path}"])
-    own = [f"t6_{name}" for name in ("codes_256", "codes_1024", "size_64", "size_96")]
-    jobs = jobs_of(keep_rows(config, "t4_7_weight_both", "t6_share_0.05", *own))
+    own = [f"paper_{name}" for name in ("codes_256", "codes_1024", "size_64", "size_96")]
+    jobs = jobs_of(keep_rows(config, "paper", "paper_share_0.05", *own))
     found = codebook_jobs(jobs)
     assert [job[1] for job in found] == [
         "name=lungwin256_codebook_seed0",
@@ -104,7 +105,7 @@ def test_a_table_is_reproduced_in_one_go_and_only_once(conf, tmp_path, toy_folde
     config = conf("reproduce", given)
     rows = {
         "ae": "experiment=baseline_ae baseline.channels=[8,16] baseline.bottleneck=4",
-        "anomask": "experiment=detector",
+        "anomask": "experiment=detector_tokens",
     }
     rows["residual"] = "experiment=baseline_vqvae_residual name=folder_residual"
     with open_dict(config):

@@ -219,7 +219,7 @@ def test_failed_jobs_of_a_file_are_counted_and_the_others_done(sweep, tmp_path, 
 
 def test_a_job_of_a_file_may_name_an_experiment_with_a_grid(sweep, tmp_path):
     file = tmp_path / "jobs.txt"
-    file.write_text("+ablation=t6_share synthesiser.share=0.3\n")  # its grid has 0.02 to 0.4
+    file.write_text("+ablation=paper_share synthesiser.share=0.3\n")  # its grid has 0.02 to 0.4
     [run] = sweep("hydra/sweeper=jobs", f"hydra.sweeper.file={file}")
     assert run.read_settings()["synthesiser"]["share"] == 0.3
 

@@ -1,4 +1,4 @@
-"""Salience against slow loops that follow docs/method.md section 3 word for word."""
+"""Salience against slow loops that follow method.md section 3 word for word."""
 
 import math
 

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from anomask.errors import find_user_error
 from anomask.interruption import Stopped, stoppable
+from anomask.progress import show
 from anomask.settings.compose import CONF_FOLDER, register, register_alone
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ def command(verb: str, groups: bool = True) -> Callable[[Callable[[DictConfig], 
         @wraps(work)
         def main(config: DictConfig) -> Any:
             with user_errors():
+                show(config.progress, config.quiet)
                 return work(config)
 
         return main

@@ -3,8 +3,9 @@
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
@@ -13,7 +14,10 @@ from omegaconf import DictConfig
 from anomask.commands import cli
 from anomask.commands.entry import command, in_sweep, user_errors
 from anomask.errors import ConfigError
-from anomask.settings.compose import plain
+from anomask.settings.compose import CONF_FOLDER, plain
+
+if TYPE_CHECKING:
+    from anomask.runs import Run
 
 PASSED_ON = ("hydra.", "progress", "quiet")  # overrides that are of the command, not of the run
 
@@ -49,6 +53,7 @@ def new_run(config: DictConfig) -> float | None:
     _as_called()
     # The second process of a distributed job comes here too, and goes on where the first one does.
     train(plain(config), run, resume=has_begun(run) or False)
+    _say_next(run, HydraConfig.get().overrides.task)
     return None
 
 
@@ -58,6 +63,7 @@ def resume(given: Namespace) -> None:
     The run is found before Hydra makes a folder, and Hydra gets nothing else to compose: what is in the run's .hydra
     is how it began.
     """
+    from anomask.runs.next_command import typed_for
     from anomask.settings.resume import parse, value_of
     from anomask.training.resume import go_on, resumption
 
@@ -76,6 +82,7 @@ def resume(given: Namespace) -> None:
         sys.argv = typed
         _as_called()
         go_on(plan)
+        _say_next(plan.run, typed_for(plan.run))
 
     try:
         command("train")(work)()
@@ -86,6 +93,22 @@ def resume(given: Namespace) -> None:
 def _as_called() -> None:
     # Hydra has read the arguments; Lightning starts the other processes of a training with those of this one.
     sys.argv = [sys.argv[0], *(cli.called or sys.argv[1:])]
+
+
+def _say_next(run: "Run", typed: Sequence[str]) -> None:
+    from pytorch_lightning.utilities import rank_zero_only
+
+    from anomask.runs.next_command import after_codebook, after_training, say_next
+
+    if rank_zero_only.rank:
+        return
+    if run.read_settings()["stage"]["name"] == "codebook":
+        experiments = [file.stem for file in (CONF_FOLDER / "experiment").glob("*.yaml")]
+        following = after_codebook(run, typed, experiments)
+    else:
+        parts = (run.read_fingerprint() or {}).get("parts", [{"split": "test"}])  # None: it was not verified
+        following = after_training(run, any(part["split"] == "test" for part in parts))
+    say_next(following)
 
 
 def _refuse_a_sweep_of_processes(config: DictConfig) -> None:

@@ -1,4 +1,4 @@
-"""Stage 1's loss: reconstruction and commitment (docs/method.md section 2)."""
+"""Stage 1's loss: reconstruction and commitment (method.md section 2)."""
 
 from typing import NamedTuple
 

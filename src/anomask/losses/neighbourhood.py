@@ -1,4 +1,4 @@
-"""Stage 2's loss: restoration, and classification weighted by the residual neighbourhood (docs/method.md section 5)."""
+"""Stage 2's loss: restoration, and classification weighted by the residual neighbourhood (method.md section 5)."""
 
 from typing import NamedTuple
 

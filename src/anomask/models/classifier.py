@@ -8,7 +8,7 @@ from anomask.errors import ConfigError
 
 
 class TokenClassifier(nn.Module):
-    """Transformer over the tokens of one slice, one logit a token; label 1 = anomalous (docs/method.md section 4).
+    """Transformer over the tokens of one slice, one logit a token; label 1 = anomalous (method.md section 4).
 
     Args:
         width: C, width of the incoming tokens.

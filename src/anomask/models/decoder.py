@@ -8,7 +8,7 @@ from anomask.models.blocks import ResidualBlock, conv_norm
 
 
 class UpsamplingDecoder(nn.Module):
-    """Doubles the side once per entry of `channels`, with two 3x3 convolutions each (docs/method.md section 2).
+    """Doubles the side once per entry of `channels`, with two 3x3 convolutions each (method.md section 2).
 
     Args:
         width: C, token width.

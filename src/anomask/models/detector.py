@@ -15,7 +15,7 @@ INPUTS = ("quantised", "latent", "latent_and_residual")
 
 
 class Detector(nn.Module):
-    """Frozen VQ-VAE, trainable restorer G' and trainable classifier (docs/method.md sections 4 to 6).
+    """Frozen VQ-VAE, trainable restorer G' and trainable classifier (method.md sections 4 to 6).
 
     The VQ-VAE is frozen for good: no gradient, and `train()` leaves it in eval mode.
 

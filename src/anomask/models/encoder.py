@@ -41,7 +41,7 @@ class PatchEncoder(nn.Module):
 
 
 class Resnet18Trunk(nn.Module):
-    """ResNet-18 to its third stage without max-pool, then a 1x1 convolution to C (docs/method.md section 2; stride 8).
+    """ResNet-18 to its third stage without max-pool, then a 1x1 convolution to C (method.md section 2; stride 8).
 
     Args:
         width: C, token width.

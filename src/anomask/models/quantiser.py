@@ -34,7 +34,7 @@ def squared_distances(tokens: Tensor, codebook: Tensor) -> Tensor:
 
 
 class Quantiser(nn.Module):
-    """Codebook of K codes of width C, learned by exponential moving averages (docs/method.md section 2).
+    """Codebook of K codes of width C, learned by exponential moving averages (method.md section 2).
 
     `forward` only reads; a training step calls `update` with its result. Both the update's statistics and the tokens
     that re-seed dead codes come from the batches of all processes.

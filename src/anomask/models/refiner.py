@@ -13,7 +13,7 @@ RESIDUAL_SCALE = 10.0  # brings residuals of a few grey levels to the size of th
 
 
 class PixelRefiner(nn.Module):
-    """Slice, residual and classified tokens -> one logit a pixel (docs/method.md section 8; ours, not the paper's).
+    """Slice, residual and classified tokens -> one logit a pixel (method.md section 8; ours, not the paper's).
 
     The lowest grid is the token grid, where the classifier's tokens join: what is anomalous is decided there over the
     whole slice, where exactly it begins is seen on the finer grids.

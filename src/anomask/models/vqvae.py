@@ -8,7 +8,7 @@ from anomask.models.tokens import to_grid, to_tokens
 
 
 class VQVAE(nn.Module):
-    """Vector-quantised auto-encoder of normal slices (docs/method.md section 2).
+    """Vector-quantised auto-encoder of normal slices (method.md section 2).
 
     Args:
         encoder: [B, 1, S, S] -> [B, C, h, w], with an attribute `stride`.

@@ -1,4 +1,4 @@
-"""The anomaly map: gated, upsampled probability times restoration residual (docs/method.md section 6)."""
+"""The anomaly map: gated, upsampled probability times restoration residual (method.md section 6)."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""One score a slice from its anomaly map (docs/method.md section 6). All share ``(anomaly_map, within) -> [B]``."""
+"""One score a slice from its anomaly map (method.md section 6). All share ``(anomaly_map, within) -> [B]``."""
 
 from torch import Tensor
 

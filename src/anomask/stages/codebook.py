@@ -1,4 +1,4 @@
-"""Stage 1, *codebook*: a VQ-VAE learns the codes of normal lung (docs/method.md section 2)."""
+"""Stage 1, *codebook*: a VQ-VAE learns the codes of normal lung (method.md section 2)."""
 
 from typing import Any
 

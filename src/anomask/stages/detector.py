@@ -1,4 +1,4 @@
-"""Stage 2, *detector*: restorer and classifier learn from synthetic anomalies (docs/method.md sections 3 to 6)."""
+"""Stage 2, *detector*: restorer and classifier learn from synthetic anomalies (method.md sections 3 to 6)."""
 
 from typing import Any
 
@@ -93,7 +93,7 @@ class DetectorStage(pl.LightningModule):
 
     @torch.no_grad()
     def detect(self, batch: SliceBatch) -> Detection:
-        """Detect anomalies in slices (docs/method.md section 6); labels in the batch are not looked at."""
+        """Detect anomalies in slices (method.md section 6); labels in the batch are not looked at."""
         anomaly_map, *about = self._seen(batch.image)
         if (crops := self.scorer.crops) is not None:
             joined = crops.join([self._seen(crop)[0] for crop in crops.cut(batch.image)])

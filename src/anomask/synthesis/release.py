@@ -1,7 +1,7 @@
-"""What the authors' released code does where it departs from the method; for the table T7 alone.
+"""What the authors' released code does where it departs from the method; for its ablations alone.
 
 Identifiers D1 ... D9 are those of the method's specification. Nothing outside `synthesiser=release`, `loss=release` and
-the ablations of that table imports this module's functions; the default path has none of this behaviour.
+`ablation=release*` imports this module's functions; the default path has none of this behaviour.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""How salient each token is: channel variance and representation entropy (docs/method.md section 3)."""
+"""How salient each token is: channel variance and representation entropy (method.md section 3)."""
 
 import torch
 from torch import Tensor
@@ -94,7 +94,7 @@ def entropy_change(tokens: Tensor, dimensions: int) -> Tensor:
 
 
 def token_salience(tokens: Tensor, dimensions: int, entropy_weight: float, variance_weight: float) -> Tensor:
-    """Return S = alpha * entropy + variance, each min-max scaled per image (docs/method.md section 3).
+    """Return S = alpha * entropy + variance, each min-max scaled per image (method.md section 3).
 
     Args:
         tokens: Z, [B, N, C].

@@ -1,4 +1,4 @@
-"""The anomaly feature synthesiser: a location and a draw put together (docs/method.md section 3)."""
+"""The anomaly feature synthesiser: a location and a draw put together (method.md section 3)."""
 
 from collections.abc import Callable
 

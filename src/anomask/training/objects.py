@@ -118,5 +118,5 @@ def _under_slurm() -> bool:
 def _by_srun(fault: str) -> str:
     return (
         f"SLURM_NTASKS is {os.environ['SLURM_NTASKS']}, but this process is no task of srun ({fault}). Start it with "
-        "srun (docs/scaling.md), or unset SLURM_NTASKS to train in one process."
+        "srun (docs/howto/clusters.md), or unset SLURM_NTASKS to train in one process."
     )
