@@ -70,10 +70,10 @@ def resume(given: Namespace) -> None:
     if given.multirun:
         raise ConfigError("resume= goes on with one run; a sweep goes on when it is started again. Leave -m out.")
     overrides = parse(given.overrides)
-    values = {override.key_or_group: value_of(override) for override in overrides}
+    values = {override.key_or_group: _as_text(value_of(override), override.input_line) for override in overrides}
     runs = values.get("paths.runs") or os.environ.get("ANOMASK_RUNS", "runs")
     own = [one for one in overrides if one.key_or_group != "resume" and not one.key_or_group.startswith(PASSED_ON)]
-    plan = resumption(str(values["resume"]), str(runs), own)
+    plan = resumption(values["resume"], runs, own)
     passed = [one.input_line for one in overrides if one.key_or_group.startswith(PASSED_ON)]
     folder = str(plan.run.folder).replace("\\", "\\\\").replace("'", "\\'")
     typed, sys.argv = sys.argv, [sys.argv[0], f"hydra.run.dir='{folder}'", "hydra.output_subdir=null", *passed]
@@ -88,6 +88,10 @@ def resume(given: Namespace) -> None:
         command("train")(work)()
     finally:
         sys.argv = typed
+
+
+def _as_text(value: Any, line: str) -> str:
+    return value if isinstance(value, str) else line.partition("=")[2]  # a run may be called 1e3
 
 
 def _as_called() -> None:
