@@ -52,7 +52,7 @@ def tiny_arguments(toy_folder):
 
 
 HELP = {
-    "train": ("codebook_run", "First steps", "synthesiser", "multirun"),
+    "train": ("codebook_run", "demo_codebook", "synthesiser", "multirun"),
     "evaluate": ("run", "bootstrap", "maps"),
     "predict": ("run", "input", "window", "maps", "candidates"),
     "compare": ("first", "second", "paired"),
@@ -62,7 +62,7 @@ HELP = {
     "transplant": ("half", "hosts", "donors"),
     "prepare": ("recipe", "min_lung_share", "pseudonymise"),
     "verify": ("folder", "all", "near-copies"),
-    "external.__main__": ("anomalib=patchcore", "baselines-env", "weights"),
+    "external": ("anomalib=patchcore", "baselines-env", "weights"),
 }
 
 
