@@ -9,7 +9,9 @@ from pytorch_lightning import LightningDataModule
 
 from anomask.data.loading.datamodule import SliceDataModule
 from anomask.errors import ConfigError
+from anomask.models.codebook_view import CodebookView
 from anomask.models.detector import Detector
+from anomask.models.pixel_detector import PixelDetector
 from anomask.models.vqvae import VQVAE
 from anomask.runs.codebook import load_codebook
 from anomask.runs.folder import Run
@@ -20,8 +22,10 @@ from anomask.stages.codebook import CodebookStage
 from anomask.stages.corruption import Corrupter
 from anomask.stages.detector import DetectorStage
 from anomask.stages.features import FrozenFeatureSource
+from anomask.stages.pixels import PixelDetectorStage
 
 Settings = dict[str, Any]
+Stage = CodebookStage | DetectorStage | PixelDetectorStage | BaselineStage
 
 
 def build_data(settings: Settings, folder: str | None = None, **changes: Any) -> LightningDataModule:
@@ -51,22 +55,31 @@ def build_data(settings: Settings, folder: str | None = None, **changes: Any) ->
 
 
 def build_vqvae(settings: Settings) -> VQVAE:
-    """Build the VQ-VAE with fresh weights."""
+    """Build the VQ-VAE with fresh weights.
+
+    Raises:
+        ConfigError: the model has no codebook.
+    """
     model = settings["model"]
+    if not model["quantiser"]:
+        raise ConfigError("this model has no codebook (model.quantiser is null). Use model=small or model=paper.")
     parts = (instantiate(model[name], _convert_="all") for name in ("encoder", "quantiser", "decoder"))
     return VQVAE(*parts, size=settings["data"]["size"])
 
 
 def needs_codebook(settings: Settings) -> bool:
-    """Say whether a run stands on a trained codebook: the detector, and comparison methods that take a `vqvae`."""
+    """Say whether a run stands on a trained codebook.
+
+    Detectors of tokens do (the paper's), those of pixels where they have its view, comparison methods that take a
+    `vqvae`.
+    """
     if settings["stage"]["name"] == "baseline":
         return "vqvae" in inspect.signature(get_class(_method(settings)["_target_"])).parameters
-    return settings["stage"]["name"] == "detector"
+    model = settings["model"]
+    return settings["stage"]["name"] == "detector" and not (model.get("network") and not model["view"])
 
 
-def build_stage(
-    settings: Settings, codebook: Run | None = None, to_train: bool = True
-) -> CodebookStage | DetectorStage | BaselineStage:
+def build_stage(settings: Settings, codebook: Run | None = None, to_train: bool = True) -> Stage:
     """Build the stage that the settings name, with fresh weights or on top of a codebook run.
 
     Args:
@@ -77,6 +90,8 @@ def build_stage(
     optimisation = instantiate(settings["stage"]["optimisation"], _convert_="all") if to_train else None
     if settings["stage"]["name"] == "baseline":
         return _build_baseline(settings, optimisation, codebook)
+    if settings["stage"]["name"] == "detector" and settings["model"].get("network"):
+        return _build_pixel_detector(settings, optimisation, codebook)
     vqvae, seed = build_vqvae(settings), settings["seed"]
     if settings["stage"]["name"] == "codebook":
         loss = instantiate(settings["loss"]["codebook"])
@@ -106,7 +121,7 @@ def build_scorer(settings: Settings) -> Scorer:
     return Scorer(**{name: instantiate(value) if isinstance(value, dict) else value for name, value in scoring.items()})
 
 
-def open_stage(run: Run, checkpoint: str) -> CodebookStage | DetectorStage | BaselineStage:
+def open_stage(run: Run, checkpoint: str) -> Stage:
     """Rebuild a trained stage from its run folder alone, in eval mode, without what trained it.
 
     Raises:
@@ -117,7 +132,7 @@ def open_stage(run: Run, checkpoint: str) -> CodebookStage | DetectorStage | Bas
     return with_weights(checked(loaded["settings"], run.checkpoint_file(checkpoint)), loaded["state_dict"])
 
 
-def with_weights(settings: Settings, weights: dict[str, Any]) -> CodebookStage | DetectorStage | BaselineStage:
+def with_weights(settings: Settings, weights: dict[str, Any]) -> Stage:
     """Build a stage for detection alone, in eval mode.
 
     Args:
@@ -162,6 +177,25 @@ def _build_baseline(settings: Settings, optimisation: Any, codebook: Run | None)
     method = instantiate(_method(settings), **given, _convert_="all")
     method.freeze()
     return BaselineStage(method, build_scorer(settings), optimisation, settings["seed"], settings)
+
+
+def _build_pixel_detector(settings: Settings, optimisation: Any, codebook: Run | None) -> PixelDetectorStage:
+    model, view = settings["model"], None
+    painter, pixel_loss = settings["synthesiser"]["painter"], instantiate(settings["loss"]["pixel"])
+    if not painter:
+        raise ConfigError(
+            "model.network learns painted lesions, and synthesiser.painter is null. Use synthesiser=default, or a "
+            "detector of tokens: model=small."
+        )
+    if model["view"]:
+        view = CodebookView(build_vqvae(settings), **model["view"])
+        if codebook is not None:
+            load_codebook(view.vqvae, settings, codebook)
+    network = instantiate(model["network"], further=view.count if view else 0, _convert_="all")
+    detector, painter = PixelDetector(network, view), instantiate(painter, _convert_="all")
+    return PixelDetectorStage(
+        detector, painter, pixel_loss, build_scorer(settings), optimisation, settings["seed"], settings
+    )
 
 
 def _build_detector(settings: Settings, vqvae: VQVAE) -> Detector:

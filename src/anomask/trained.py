@@ -2,18 +2,14 @@
 
 from typing import Any
 
-from anomask.build import build_data
+from anomask.build import Stage, build_data
 from anomask.errors import DataError, RunError
 from anomask.report.record.threshold import thresholds
 from anomask.runs.folder import Run
-from anomask.stages.baseline import BaselineStage
-from anomask.stages.detector import DetectorStage
 from anomask.stages.normals import score_normals
 
 
-def decision(
-    run: Run, stage: DetectorStage | BaselineStage, checkpoint: str
-) -> tuple[dict[str, Any], list[float] | None]:
+def decision(run: Run, stage: Stage, checkpoint: str) -> tuple[dict[str, Any], list[float] | None]:
     """Return the thresholds of a checkpoint, and the scores of the validation normals that they were fixed on.
 
     The best checkpoint's are in the run folder. Another's are fixed here, on the same normals.

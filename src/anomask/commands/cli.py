@@ -9,6 +9,7 @@ import anomask
 VERBS = {
     "prepare": "DICOM, NIfTI, MetaImage or images in, a data folder out",
     "verify": "check a data folder before anything is trained on it",
+    "fit": "both stages and the evaluation of a data folder, in one command",
     "train": "train one stage, or many with -m: a codebook of normal lung, the detector on it, a comparison method",
     "evaluate": "score a test set once with a trained run",
     "predict": "scores, maps and lesion candidates of new slices or volumes",
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif verb == "help":
         import_module(f"anomask.commands.{rest[0]}").main(["--help", *rest[1:]])
     elif verb in VERBS:
+        if verb == "fit":  # anomask fit data/ours
+            rest = [one if "=" in one or one.startswith("-") else f"folder={one}" for one in rest]
         import_module(f"anomask.commands.{verb}").main(rest)
     else:
         from anomask.errors import did_you_mean

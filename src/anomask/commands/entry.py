@@ -23,6 +23,7 @@ from anomask.console.typed import Typed, read
 from anomask.console.usage import usage
 from anomask.errors import AnomaskError, ConfigError, find_user_error
 from anomask.interruption import Stopped, stoppable
+from anomask.progress import show
 from anomask.settings.compose import ALONE, CONF_FOLDER, register, schema_of
 from anomask.settings.hints import check_types
 
@@ -94,6 +95,7 @@ def _start(
         with _process(called, None), user_errors(known):
             if in_sweep():
                 _check(OmegaConf.to_container(config, resolve=True), verb, check)
+            show(config.progress, config.quiet)
             return work(config)
 
     with _process([called[0], *typed.options, *typed.overrides], "1"):

@@ -15,11 +15,12 @@ def main(config: DictConfig) -> None:
     from anomask.evaluation.evaluate import evaluate
     from anomask.runs import find_run
     from anomask.runs.finding import checkpoint_in
+    from anomask.runs.unfinished import require_finished
 
     require_device(config.device)
     run = find_run(config.run, config.runs, "detector", "baseline")
     config.checkpoint = checkpoint_in(config.run) or config.checkpoint
-    evaluate(config, run)
+    evaluate(config, require_finished(run, config.checkpoint))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -13,7 +13,10 @@ from anomask.commands import cli
 from anomask.commands.entry import command, in_one_line, in_sweep, user_errors
 from anomask.console.typed import Typed, quoted, read
 from anomask.errors import ConfigError
-from anomask.settings.compose import plain
+from anomask.settings.compose import CONF_FOLDER, plain
+
+if TYPE_CHECKING:
+    from anomask.runs import Run
 
 PASSED_ON = ("hydra.", "progress", "quiet")  # overrides that are of the command, not of the run
 
@@ -39,7 +42,8 @@ def _check(settings: dict[str, Any]) -> None:
 def new_run(config: DictConfig) -> float | None:
     """Compose the settings from conf/train.yaml and the command line, and train."""
     from anomask.runs import Run
-    from anomask.sweeps.job import require_own_folder
+    from anomask.runs.commit import current_commit
+    from anomask.sweeps.job import note_skipped, require_own_folder
     from anomask.training.jobs import has_begun, train_job
     from anomask.training.train import train
 
@@ -49,8 +53,12 @@ def new_run(config: DictConfig) -> float | None:
     if in_sweep():
         return train_job(plain(config), run, Path(HydraConfig.get().sweep.dir))
     require_own_folder(run, plain(config))
+    if run.finished:  # run=<folder> names a run with these very settings
+        note_skipped(run, current_commit())
+        return None
     # The second process of a distributed job comes here too, and goes on where the first one does.
     train(plain(config), run, resume=has_begun(run) or False)
+    _say_next(run, HydraConfig.get().overrides.task)
     return None
 
 
@@ -60,6 +68,7 @@ def resume(typed: Typed) -> None:
     The run is found before Hydra makes a folder, and Hydra gets nothing else to compose: what is in the run's .hydra
     is how it began.
     """
+    from anomask.runs.next_command import typed_for
     from anomask.settings.resume import parse, value_of
     from anomask.training.resume import go_on, resumption
 
@@ -74,8 +83,25 @@ def resume(typed: Typed) -> None:
 
     def work(config: DictConfig) -> None:
         go_on(plan)
+        _say_next(plan.run, typed_for(plan.run))
 
     command("train")(work)([f"hydra.run.dir={quoted(str(plan.run.folder))}", "hydra.output_subdir=null", *passed])
+
+
+def _say_next(run: "Run", typed: Sequence[str]) -> None:
+    from pytorch_lightning.utilities import rank_zero_only
+
+    from anomask.runs.next_command import after_codebook, after_training, say_next
+
+    if rank_zero_only.rank:
+        return
+    if run.read_settings()["stage"]["name"] == "codebook":
+        experiments = [file.stem for file in (CONF_FOLDER / "experiment").glob("*.yaml")]
+        following = after_codebook(run, typed, experiments)
+    else:
+        parts = (run.read_fingerprint() or {}).get("parts", [{"split": "test"}])  # None: it was not verified
+        following = after_training(run, any(part["split"] == "test" for part in parts))
+    say_next(following)
 
 
 def _refuse_a_sweep_of_processes(config: DictConfig) -> None:

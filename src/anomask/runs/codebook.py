@@ -14,6 +14,7 @@ Settings = dict[str, Any]
 # What must agree between a codebook run and the detector built on it, as paths into the settings.
 SHARED_SETTINGS = (
     "data.size",
+    "data.crop",
     "model.width",
     "model.encoder",
     "model.decoder",
@@ -57,6 +58,8 @@ def load_codebook(vqvae: VQVAE, settings: Settings, run: Run) -> None:
 
 
 def _at(settings: Settings, path: str) -> Any:
+    if path == "data.crop":
+        return settings["data"].get("crop", "none")  # runs of before it have none
     for key in path.split("."):
         settings = settings[key]
     return {k: v for k, v in settings.items() if k != "weights"} if isinstance(settings, dict) else settings

@@ -11,6 +11,7 @@ class RunPaths:
     ``config.yaml`` settings, resolved · ``checkpoints/best.ckpt, last.ckpt`` · ``threshold.json`` decision threshold ·
     ``normal_scores.json`` of validation normals ·
     ``validation.json`` the figure that chose `best` · ``fingerprint.json`` the data it learned from · ``cost.json`` ·
+    ``floors.npz`` what its training normals are like · ``failure.json`` where it broke off ·
     ``pictures/`` training panels · ``evaluation/<name>/`` results · ``predictions/<name>/`` of new slices ·
     ``metrics.csv`` where logger=csv · ``wandb.json`` and ``wandb/`` where logger=wandb.
     """
@@ -46,6 +47,11 @@ class RunPaths:
     def fingerprint_file(self) -> Path:
         """What the data of the training was."""
         return self.folder / "fingerprint.json"
+
+    @property
+    def floors_file(self) -> Path:
+        """What an evaluation on test slices alone needs of the training normals."""
+        return self.folder / "floors.npz"
 
     @property
     def wandb_file(self) -> Path:

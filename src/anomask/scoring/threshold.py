@@ -6,6 +6,14 @@ from collections.abc import Sequence
 from anomask.errors import ConfigError, DataError
 
 
+def normals_needed(specificity: float) -> int:
+    """Return the fewest validation normals that can fix a threshold of a specificity in (0, 1)."""
+    count = max(1, int(specificity / (1 - specificity)) - 1)  # the quotient, but for its rounding
+    while math.ceil((count + 1) * specificity) > count:
+        count += 1
+    return count
+
+
 def conformal_threshold(normal_scores: Sequence[float], specificity: float) -> float:
     """Return the threshold that a new normal slice exceeds with probability at most 1 - specificity.
 
@@ -36,9 +44,8 @@ def require_normals(count: int, specificity: float) -> int:
         raise ConfigError(f"scoring.specificity is {specificity}; wanted is a share between 0 and 1, such as 0.95.")
     rank = math.ceil((count + 1) * specificity)
     if rank > count:
-        needed = math.ceil(specificity / (1 - specificity))
         raise DataError(
-            f"{count} validation normals cannot fix a threshold of specificity {specificity}; {needed} are "
-            "needed. Raise data.validation_share or lower scoring.specificity."
+            f"{count} validation normals cannot fix a threshold of specificity {specificity}; "
+            f"{normals_needed(specificity)} are needed. Raise data.validation_share or lower scoring.specificity."
         )
     return rank

@@ -14,6 +14,7 @@ CONF_FOLDER = SHIPPED.resolve() if SHIPPED.is_dir() else Path(__file__).parents[
 
 SCHEMAS = {
     "schema": schema.Config,
+    "fit_schema": schema.FitConfig,
     "external_schema": schema.ExternalConfig,
     "evaluate_schema": schema.EvaluateConfig,
     "predict_schema": schema.PredictConfig,

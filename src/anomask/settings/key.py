@@ -15,8 +15,8 @@ HARMLESS = (
     *("data.progress", "data.cache", "data.cache_folder", "data.cache_rate", "data.num_workers"),
 )
 # What stage 1 does not read: a codebook stays the same whatever is set for stage 2, and is shared.
-OF_STAGE_2 = ("synthesiser", "scoring", "model.classifier", "model.refiner", "model.classifier_input")
-OF_STAGE_2 += ("loss.detector", "loss.pixel")
+OF_STAGE_2 = ("synthesiser", "scoring", "model.network", "model.view", "model.classifier", "model.refiner")
+OF_STAGE_2 += ("model.classifier_input", "loss.detector", "loss.pixel")
 
 
 def settings_key(settings: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ class BaselineStage(pl.LightningModule):
         """Take one step of the method's own loss."""
         place = (self.seed, self.global_step, batch_idx, self.global_rank)
         torch.manual_seed(step_seed(*place))  # dropout has no generator argument; this keeps resumed runs exact
-        loss = self.method.loss(batch.image, step_generator(*place))
+        loss = self.method.training_loss(batch, step_generator(*place))
         self.log_dict(all_means({"train/loss": loss}))
         return require_finite(loss, self.global_step)
 
@@ -49,7 +49,7 @@ class BaselineStage(pl.LightningModule):
 
         Some methods detect slowly, and until training is over nobody asks for scores.
         """
-        loss = self.method.loss(batch.image, step_generator(self.seed, batch_idx))
+        loss = self.method.training_loss(batch, step_generator(self.seed, batch_idx))
         self.log("val/loss", loss, batch_size=len(batch.image), prog_bar=True, sync_dist=True)
 
     @torch.no_grad()

@@ -8,6 +8,7 @@ from pytorch_lightning.utilities import move_data_to_device
 from torch import Tensor
 
 from anomask.batches import Detection, SliceBatch
+from anomask.data.loading.frame import in_slice
 from anomask.metrics.pixel import PixelMetrics
 from anomask.models.distributed import all_rows, all_sum
 from anomask.scoring.scorer import Scorer
@@ -44,5 +45,12 @@ def score_normals(stage: Detects, batches: Iterable[SliceBatch]) -> ValidationNo
         here = move_data_to_device(batch, stage.device)
         found = stage.detect(here)
         scores.append(found.score)
-        pixels.update(found.anomaly_map, torch.zeros_like(here.mask), stage.scorer.counted(here.lung_mask))
+        count_pixels(pixels, stage.scorer, here, found)
     return ValidationNormals(all_rows(torch.cat(scores)), all_sum(pixels.negatives).cpu())
+
+
+def count_pixels(pixels: PixelMetrics, scorer: Scorer, batch: SliceBatch, detection: Detection) -> None:
+    """Add the maps of normal slices to a histogram, in the geometry of the whole slice as figures are."""
+    found = in_slice(detection.anomaly_map, batch.frame)
+    lung = in_slice(batch.lung_mask.float(), batch.frame) >= 0.5
+    pixels.update(found, torch.zeros_like(lung), scorer.counted(lung))

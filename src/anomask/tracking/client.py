@@ -34,6 +34,7 @@ def start(offline: bool, folder: Path, **about: Any) -> wandb.Run:
     Returns:
         a run that is online if that was wanted and possible, else offline; switched off if not even that is possible
     """
+    wandb.setup(wandb.Settings(show_info=False))  # its banners; its warnings and errors stay
     if wandb.run is not None:
         with going_on():
             wandb.finish(exit_code=1)  # of a job of the same process that broke off
@@ -45,6 +46,8 @@ def start(offline: bool, folder: Path, **about: Any) -> wandb.Run:
         init_timeout=INIT_SECONDS,
         finish_timeout=FINISH_SECONDS,
         x_transaction_log_flush_interval=FLUSH_SECONDS,
+        show_info=False,
+        quiet=True,
     )
     for attempt in (mode, "offline"):
         try:

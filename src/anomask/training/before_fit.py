@@ -109,8 +109,11 @@ def take_weights(settings: dict[str, Any], source: Run, run: Run) -> None:
         RunError: there is no whole checkpoint to take.
     """
     checkpoint = source.load_checkpoint("best")
-    for group, name in (("model", None), ("data", "size"), ("data", "folder"), ("seed", None)):
-        theirs, ours = (one[group] if name is None else one[group][name] for one in (checkpoint["settings"], settings))
+    seen = (("data", "size"), ("data", "folder"), ("data", "crop"))
+    for group, name in (("model", None), *seen, ("seed", None)):
+        theirs, ours = (
+            one[group] if name is None else one[group].get(name) for one in (checkpoint["settings"], settings)
+        )
         if theirs != ours:
             what = group if name is None else f"{group}.{name}"
             raise ConfigError(

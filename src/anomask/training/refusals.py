@@ -6,7 +6,6 @@ from typing import Any
 import pytorch_lightning as pl
 
 from anomask.errors import ConfigError
-from anomask.scoring.threshold import require_normals
 
 Settings = dict[str, Any]
 
@@ -47,13 +46,11 @@ def require_results(settings: Settings) -> None:
 
 
 def require_data(settings: Settings, data: pl.LightningDataModule) -> None:
-    """Make sure that the data are enough for what is wanted of them.
+    """Make sure that the data give an epoch in which validation comes; see also `anomask.training.checks`.
 
     Raises:
-        AnomaskError: too few validation normals for a threshold, or an epoch too short for the validation interval.
+        ConfigError: an epoch too short for the validation interval.
     """
-    if settings["stage"]["name"] != "codebook":
-        require_normals(len(data.validation_set), settings["scoring"]["specificity"])
     trainer = settings["trainer"]
     interval, batches = trainer["val_check_interval"], len(data.train_dataloader())
     whole_epochs = trainer.get("check_val_every_n_epoch", 1) is not None

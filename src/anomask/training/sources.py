@@ -11,10 +11,18 @@ def codebook_of(settings: dict[str, Any]) -> Run | None:
     """Return the run whose codebook a run stands on, or None where it stands on none.
 
     Raises:
-        ConfigError: none is named.
+        ConfigError: none is named, or one that would not be used.
         RunError: there is no such run.
     """
-    if settings.get("weights_run") or not needs_codebook(settings):
+    if settings.get("weights_run"):
+        return None
+    if not needs_codebook(settings):
+        if settings["stage"]["name"] == "detector" and settings["codebook_run"]:
+            raise ConfigError(
+                f"codebook_run={settings['codebook_run']} is given, and this detector has no codebook (model.view is "
+                "null). Leave codebook_run out, or use model=unet_codebook (its view beside the slice) or "
+                "experiment=detector_tokens or detector_paper."
+            )
         return None
     if not settings["codebook_run"]:
         what = settings["baseline"]["_target_"] if settings["baseline"] else "stage=detector"

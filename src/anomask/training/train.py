@@ -11,27 +11,35 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_only
 
-from anomask.build import build_data, build_stage
+from anomask.build import Stage, build_data, build_stage
 from anomask.callbacks.last_step import LastStep
 from anomask.errors import ConfigError
+from anomask.quiet import quieten
 from anomask.runs.checkpoints import load_checkpoint
 from anomask.runs.commit import current_commit
 from anomask.runs.folder import Run
+from anomask.runs.unfinished import failure_noted
 from anomask.stages.baseline import BaselineStage
 from anomask.stages.codebook import CodebookStage
 from anomask.stages.detector import DetectorStage
 from anomask.tracking.checks import require_logger
-from anomask.training.after_fit import cost, fit_normals, fix_threshold, reset_peak_memory, write_validation
+from anomask.training.after_fit import (
+    cost,
+    fit_normals,
+    fix_threshold,
+    reset_peak_memory,
+    say_end,
+    write_floors,
+    write_validation,
+)
 from anomask.training.before_fit import frozen_features, note_data, require_same_codebook, take_weights, verify_data
+from anomask.training.checks import refuse_early
 from anomask.training.objects import build_callbacks, build_logger, build_trainer, place_of
-from anomask.training.quiet import quieten
 from anomask.training.refusals import require_data, require_results, require_steps_to_go
 from anomask.training.sources import codebook_of, inherited_cost, weights_of
 from anomask.training.stopping import Stopping
 
 log = logging.getLogger(__name__)
-
-Stage = CodebookStage | DetectorStage | BaselineStage
 
 
 def train(settings: dict[str, Any], run: Run, resume: bool | Path = False) -> None:
@@ -50,7 +58,8 @@ def train(settings: dict[str, Any], run: Run, resume: bool | Path = False) -> No
     start = run.checkpoint_file("last") if resume is True else resume or None
     stopping = Stopping(run)
     # Of several processes of one training the first holds the folder for all.
-    with stopping.watching(), run.claimed() if rank_zero_only.rank == 0 else nullcontext():
+    claimed = run.claimed() if rank_zero_only.rank == 0 else nullcontext()
+    with stopping.watching(), claimed, failure_noted(run, settings):
         _train(settings, run, start, stopping)
 
 
@@ -81,13 +90,14 @@ def _train(settings: dict[str, Any], run: Run, start: Path | None, stopping: Sto
     seconds = timer.time_elapsed("train") + time.perf_counter() - begun
     if not isinstance(stage, CodebookStage):
         fix_threshold(settings, data, run, trainer.strategy.root_device)
+        write_floors(settings, data, run)
     if trainer.is_global_zero:
         run.load_checkpoint("best")  # without one that can be read a run is not finished
         write_validation(trainer, run)
         bill = {"seconds": round(seconds, 1), "commit": current_commit()}
         run.write_cost(bill | cost(stage, data, trainer) | inherited_cost(settings))
         run.link_latest()
-        log.info("run folder: %s", run.folder)
+        say_end(run)
     places = [place_of(logger, run) for logger in trainer.loggers]
     for logger in trainer.loggers:
         if hasattr(logger, "close"):  # W&B: several runs of a sweep share one process
@@ -129,6 +139,7 @@ def _build(settings: dict[str, Any], run: Run) -> tuple[pl.LightningDataModule, 
     first = rank_zero_only.rank == 0
     if first and settings.get("verify"):
         verify_data(settings, data, run)
+    refuse_early(settings, stage, data, run)
     data.setup("fit")
     if first and not settings.get("verify"):
         note_data(data, run)
