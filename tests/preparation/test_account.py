@@ -87,7 +87,7 @@ def test_a_volume_that_gives_no_slice_is_a_fault(tmp_path, run):
     write_nifti(tmp_path / "in/liver.nii.gz", np.where(lungs, 40, hu))
     write_nifti(tmp_path / "in/chest.nii.gz", hu)
     tally = run("split=train")
-    assert tally.written == 4 and "liver.nii.gz gave none of its 4 slices: too little lung" in str(tally.faults[0])
+    assert tally.written == 4 and "liver.nii.gz gave none of its 4 slices: 4 with too little lung" in str(tally.faults[0])
 
 
 def test_a_name_that_is_not_utf8_is_prepared_and_written_escaped(tmp_path, run):
@@ -127,6 +127,14 @@ def test_a_volume_of_too_many_voxels_is_refused_unread(tmp_path, run, monkeypatc
     monkeypatch.setattr(geometry, "MAX_VOXELS", 32 * 32 * 8)
     tally = run("split=train")
     assert tally.written == 2 and "large.nii.gz claims 32x32x9 voxels" in str(tally.faults[0])
+
+
+def test_copies_are_in_the_account_by_their_file(tmp_path, run):
+    write_series(tmp_path / "in", chest(slices=3)[0], uid="1.2")
+    (tmp_path / "in/x.dcm").write_bytes((tmp_path / "in/001.dcm").read_bytes())
+    assert run("split=train").written == 3
+    (copy,) = (row for row in account(tmp_path / "out") if row["became"] == "left out")
+    assert (copy["file"], copy["because"]) == ("x.dcm", "the same image as 001.dcm")
 
 
 # ------------------------------------------------------------------------------------------------------------ patients

@@ -25,7 +25,15 @@ INFLATED_AT_ONCE = 2**22
 META_START = 128 + 4 + 12  # preamble, DICM, and the element that says how long the others of the file meta are
 TAGS = ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID", "PatientID", "Modality"]
 TAGS += ["ImageType", "Rows", "Columns", "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient"]
-TAGS += ["PixelSpacing", "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "SOPClassUID", "SamplesPerPixel", "SeriesDescription"]
+TAGS += [
+    "PixelSpacing",
+    "SeriesNumber",
+    "AcquisitionNumber",
+    "InstanceNumber",
+    "SOPClassUID",
+    "SamplesPerPixel",
+    "SeriesDescription",
+]
 
 
 class Header(NamedTuple):
