@@ -92,7 +92,7 @@ def test_a_method_without_codebook_and_a_folder_without_test_slices(fitted, toy_
 
 def test_refused_before_anything_is_trained(fitted, toy_folder):
     with pytest.raises(ConfigError, match="no data folder is named. Use folder="):
-        fitted()
+        fitted(small=[])
     with pytest.raises(DataError, match="12 validation normals .* 19 are needed"):
         fitted(f"folder={toy_folder}", TOKENS, "scoring.specificity=0.95")
 
