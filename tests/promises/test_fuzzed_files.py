@@ -1,4 +1,4 @@
-"""DICOM headers, tables and manifests changed at random: our own errors or the right slices, every file accounted for."""
+"""DICOM headers, tables and manifests changed at random: our own errors or the right slices, all files accounted for."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ LONGEST_S = 20.0  # a case that takes longer hangs; most take milliseconds
 pytestmark = pytest.mark.slow
 
 thorough = settings(
-    max_examples=int(os.environ.get("FUZZ", 3000)),
+    max_examples=int(os.environ.get("FUZZ", "3000")),
     deadline=None,
     derandomize=True,  # the same cases in every run; a failing one is printed and joins the tests of its module
     suppress_health_check=list(HealthCheck),
