@@ -14,6 +14,7 @@ from tests.conftest import settings_of
 
 ENTRIES = (
     "train",
+    "fit",
     "evaluate",
     "compare",
     "tables",
