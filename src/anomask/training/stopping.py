@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 
 from anomask.interruption import Stopped, listen, stoppable
 from anomask.runs.folder import Run
+from anomask.runs.next_command import command
 
 log = logging.getLogger(__name__)
 
