@@ -14,7 +14,7 @@ from anomask.report.record.saved import read_clusters
 
 ROOT = Path(__file__).parents[2]
 METHODS = yaml.safe_load((ROOT / "conf/methods/default.yaml").read_text())
-OTHERS = [row for row, about in METHODS.items() if not row.startswith("anomask_tokens") and not about.get("pending")]
+OTHERS = [row for row, about in METHODS.items() if not row.startswith("anomask") and not about.get("pending")]
 README = (ROOT / "README.md").read_text()
 
 

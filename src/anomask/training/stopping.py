@@ -42,11 +42,8 @@ class Stopping(pl.Callback):
                 yield
         except Stopped as stop:
             kept = self.run.checkpoint_file("last").is_file()
-            todo = (
-                f"Go on with: anomask train resume={self.run.folder}"
-                if kept
-                else "Nothing is kept yet; start it again."
-            )
+            go_on = command("train", f"resume={self.run.folder}")
+            todo = f"Go on with: {go_on}" if kept else "Nothing is kept yet; start it again."
             log.error("training was interrupted (%s)%s. %s", stop.name, self._place(), todo)
             raise Stopped(stop.number, said=True) from None
 
