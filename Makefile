@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export MPLBACKEND := Agg
 export WANDB_SILENT := true
 
-.PHONY: help demo tables study study9 study10 study11 study-draem limits reproduce benchmark baselines-env anomalib test test-all lint docs clean
+.PHONY: help demo tables study study9 study10 study11 study13 study-draem limits reproduce benchmark baselines-env anomalib test test-all lint docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -19,6 +19,7 @@ demo: $(VENV)/installed ## both stages, evaluation, pictures and report on the s
 	$(RUN) -m anomask train experiment=demo_codebook $(DEMO)
 	$(RUN) -m anomask train experiment=demo_detector codebook_run=demo_codebook $(DEMO)
 	$(RUN) -m anomask evaluate run=demo_detector
+	$(RUN) -m anomask predict run=demo_detector input=data/phantom$(PHANTOM)_128/test/abnormal/covid19
 
 # Tables of the paper on real slices (in $ANOMASK_DATA): from records alone, and what makes missing ones.
 DATA ?= lungwin256
@@ -46,7 +47,7 @@ $(TABLES) table12: table%: $(VENV)/installed
 
 # Settings are chosen on lesions of half of the patients, put into normals that no detector was trained on.
 TRANSPLANTS := data/transplants_development
-study: study9 study10 study11 ## tables 9 to 11, on the development transplants
+study: study9 study10 study11 study13 ## tables 9 to 11 and 13, on the development transplants
 study9: ## from the paper's setting to the default, step by step
 study10: ## robustness of the default
 study9 study10: study%: $(VENV)/installed
@@ -60,6 +61,12 @@ study11-%: $(VENV)/installed
 	$(RUN) -m anomask transplant half=development 'hosts=$${paths.data}/$*' output=$(TRANSPLANTS)_$*
 	$(RUN) -m anomask reproduce paper_table=t11 folder=$(TRANSPLANTS)_$* seeds=$(SEEDS) "launch='$(LAUNCH)'"
 	$(RUN) -m anomask tables paper_table=t11 records=results/transplants_development_$*
+
+study13: $(HOSTS:%=study13-%) ## what each part of the default gives, at equal steps, on the same transplants
+study13-%: $(VENV)/installed
+	$(RUN) -m anomask transplant half=development 'hosts=$${paths.data}/$*' output=$(TRANSPLANTS)_$*
+	$(RUN) -m anomask reproduce paper_table=t13 folder=$(TRANSPLANTS)_$* seeds=$(SEEDS) "launch='$(LAUNCH)'"
+	$(RUN) -m anomask tables paper_table=t13 records=results/transplants_development_$*
 
 study-draem: $(VENV)/installed ## the best other method on the test transplants, with the default's augmentation
 	$(RUN) -m anomask transplant half=test output=data/transplants_test

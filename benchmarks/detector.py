@@ -25,7 +25,7 @@ from anomask.stages.seeding import slice_draws
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--experiment", default="detector")
+    parser.add_argument("--experiment", default="detector_tokens")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
     a = parser.parse_args()

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from anomask.build import build_data, open_stage
 from anomask.data.loading.datamodule import SliceDataModule
-from anomask.evaluation.evaluate import detections
+from anomask.evaluation.seen import detect, open_slices
 from anomask.metrics.image import auroc
-from anomask.runs.folder import find_run
+from anomask.report.record.names import ANOMALY_MAP
+from anomask.runs import find_run
 from anomask.scoring.image_score import top_share
 from anomask.stages.detector import DetectorStage
 
@@ -51,13 +52,13 @@ def by_size(area: np.ndarray, scores: np.ndarray) -> dict[str, str]:
 
 def score_transplants(stage: DetectorStage, folder: Path) -> dict[str, dict[str, str]]:
     """Return, for every rule, the AUROC by lesion size."""
-    data = build_data(stage.settings, folder=str(folder), progress=False, augment=None)
-    data.setup("test")
+    data = open_slices(stage.settings, str(folder), progress=False, augment=None)
     areas, scores = [], {name: [] for name in rules()}
-    for batch, found, _ in detections(stage, data, progress=True):
+    for batch, seen in zip(*(part.test_dataloader() for part in data), strict=True):
         areas.append(batch.mask.sum((1, 2, 3)))
+        anomaly_map = detect(stage, seen)[1][ANOMALY_MAP]
         for name, rule in rules().items():
-            scores[name].append(rule(found.anomaly_map))
+            scores[name].append(rule(anomaly_map))
     area = torch.cat(areas).numpy()
     return {name: by_size(area, torch.cat(values).numpy()) for name, values in scores.items()}
 

@@ -17,7 +17,7 @@ from torchmetrics.functional.classification import binary_auroc
 from anomask.batches import FrozenFeatures, SliceBatch
 from anomask.build import build_data, open_stage
 from anomask.models.tokens import patch_mean
-from anomask.runs.folder import find_run
+from anomask.runs import find_run
 from anomask.settings.compose import CONF_FOLDER, plain, register
 from anomask.stages.features import FrozenFeatureSource
 from anomask.synthesis.draws import SliceDraws

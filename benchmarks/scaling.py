@@ -29,13 +29,14 @@ from anomask.batches import SliceBatch
 from anomask.build import build_stage
 from anomask.data.folder.manifest import read_folder
 from anomask.data.loading.cache import DecodedSlices
+from anomask.data.loading.frame import WHOLE
 from anomask.data.loading.slices import LoadSlice, SliceDataset
 from anomask.settings.compose import CONF_FOLDER, plain, register
 from anomask.stages.features import FeatureCache
 
 STAGES = {  # name: experiment, further settings, batch that is timed
     "small codebook, 128 px": ("codebook", ["data.size=128"], 16),
-    "small detector, 128 px": ("detector", ["data.size=128"], 16),
+    "small detector, 128 px": ("detector_tokens", ["data.size=128"], 16),
     "paper codebook, 256 px": ("paper_codebook", ["data.size=256"], 2),
     "paper detector, 256 px": ("paper_detector", ["data.size=256"], 2),
 }
@@ -74,7 +75,7 @@ def settings_of(*overrides):
 def batch_of(size, count):
     image = torch.rand(count, 1, size, size, generator=torch.Generator().manual_seed(0))
     lung, known = torch.ones_like(image, dtype=torch.bool), torch.ones(count, dtype=torch.bool)
-    return SliceBatch(image, torch.arange(count), ~lung, lung, known, known)
+    return SliceBatch(image, torch.arange(count), ~lung, lung, known, known, torch.tensor([WHOLE] * count))
 
 
 def best(call, repeats):

@@ -12,9 +12,10 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from anomask.evaluation.evaluate import evaluate
+from anomask.prediction.predict import predict
 from anomask.runs.folder import Run
 from anomask.settings.compose import CONF_FOLDER, plain, register
-from anomask.settings.schema import EvaluateConfig
+from anomask.settings.schema import EvaluateConfig, PredictConfig
 from anomask.training.train import train
 
 os.environ.setdefault("WANDB_MODE", "offline")
@@ -52,6 +53,8 @@ TINY = [
 # What makes a comparison method small enough for 32 px: its own keys beside TINY.
 TINY_BASELINES = {
     "ae": ["baseline.channels=[8,16]", "baseline.bottleneck=4"],
+    "painted_unet": ["baseline.network.features=[4,4,8,8,8,4]"],
+    "painted_unet_small": ["baseline.network.features=[4,4,8,8,8,4]"],
     "padim": ["baseline.features.side=64", "baseline.kept=20"],
     "patchcore": ["baseline.features.side=64", "baseline.memory=64"],
     "rd4ad": ["baseline.features.side=64", "baseline.width=32", "baseline.expansion=2", "baseline.blocks=1"],
@@ -183,3 +186,10 @@ def evaluated(run, **changes):
         given = OmegaConf.to_container(compose("evaluate", [f"run={run.folder}"]))
     small = dict(batch_size=4, pictures=4, bootstrap=50, progress=False)
     return evaluate(EvaluateConfig(**(given | small | changes)), run)
+
+
+def predicted(run, place, **changes):
+    register()
+    with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
+        given = OmegaConf.to_container(compose("predict", [f"run={run.folder}", f"input={place}"]))
+    return predict(PredictConfig(**(given | {"progress": False, "min_pixels": 4, "names": "input"} | changes)), run)

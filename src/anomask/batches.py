@@ -18,6 +18,7 @@ class SliceBatch(NamedTuple):
     lung_mask: Tensor  # [B, 1, H, W] bool; where the data set has none, an estimate or ones (data.lung_masks)
     has_mask: Tensor  # [B] bool, whether `mask` is ground truth (true for every normal slice)
     has_lung_mask: Tensor  # [B] bool, whether `lung_mask` came with the data
+    frame: Tensor  # [B, 3] what part of the slice all of this shows, see `anomask.data.loading.frame`
 
 
 class FrozenFeatures(NamedTuple):

@@ -1,39 +1,31 @@
 """From settings to objects: the one place where Hydra's `instantiate` meets the stages."""
 
 import inspect
-import logging
 from typing import Any
 
+import torch
 from hydra.utils import get_class, instantiate
 from pytorch_lightning import LightningDataModule
-from pytorch_lightning.loggers import Logger
 
 from anomask.data.loading.datamodule import SliceDataModule
-from anomask.errors import CodebookError, ConfigError
+from anomask.errors import ConfigError
+from anomask.models.codebook_view import CodebookView
 from anomask.models.detector import Detector
+from anomask.models.pixel_detector import PixelDetector
 from anomask.models.vqvae import VQVAE
+from anomask.runs.codebook import load_codebook
 from anomask.runs.folder import Run
 from anomask.scoring.scorer import Scorer
+from anomask.settings.targets import checked
 from anomask.stages.baseline import BaselineStage
 from anomask.stages.codebook import CodebookStage
 from anomask.stages.corruption import Corrupter
 from anomask.stages.detector import DetectorStage
 from anomask.stages.features import FrozenFeatureSource
-
-log = logging.getLogger(__name__)
+from anomask.stages.pixels import PixelDetectorStage
 
 Settings = dict[str, Any]
-
-# What must agree between a codebook run and the detector built on it, as paths into the settings.
-SHARED_SETTINGS = (
-    "data.size",
-    "model.width",
-    "model.encoder",
-    "model.decoder",
-    "model.quantiser.n_codes",
-    "model.quantiser.depth",
-    "model.quantiser.shared",
-)
+Stage = CodebookStage | DetectorStage | PixelDetectorStage | BaselineStage
 
 
 def build_data(settings: Settings, folder: str | None = None, **changes: Any) -> LightningDataModule:
@@ -62,51 +54,50 @@ def build_data(settings: Settings, folder: str | None = None, **changes: Any) ->
     return instantiate(chosen, _convert_="all")
 
 
-def build_logger(settings: Settings, run: Run, resume: bool, codebook: Run | None) -> Logger:
-    """Build the logger; ours, of W&B, also takes what the run is.
-
-    Args:
-        settings: a run's settings.
-        run: its folder.
-        resume: whether it goes on from its last checkpoint.
-        codebook: the run whose codebook it stands on, or None.
-    """
-    if not settings["logger"]["_target_"].startswith("anomask."):
-        return instantiate(settings["logger"])
-    logger = instantiate(settings["logger"], _partial_=True, _convert_="all")
-    return logger(settings=settings, run=run, resume=resume, codebook=codebook)
-
-
 def build_vqvae(settings: Settings) -> VQVAE:
-    """Build the VQ-VAE with fresh weights."""
+    """Build the VQ-VAE with fresh weights.
+
+    Raises:
+        ConfigError: the model has no codebook.
+    """
     model = settings["model"]
+    if not model["quantiser"]:
+        raise ConfigError("this model has no codebook (model.quantiser is null). Use model=small or model=paper.")
     parts = (instantiate(model[name], _convert_="all") for name in ("encoder", "quantiser", "decoder"))
     return VQVAE(*parts, size=settings["data"]["size"])
 
 
 def needs_codebook(settings: Settings) -> bool:
-    """Say whether a run stands on a trained codebook: the detector, and comparison methods that take a `vqvae`."""
+    """Say whether a run stands on a trained codebook.
+
+    Detectors of tokens do (the paper's), those of pixels where they have its view, comparison methods that take a
+    `vqvae`.
+    """
     if settings["stage"]["name"] == "baseline":
         return "vqvae" in inspect.signature(get_class(_method(settings)["_target_"])).parameters
-    return settings["stage"]["name"] == "detector"
+    model = settings["model"]
+    return settings["stage"]["name"] == "detector" and not (model.get("network") and not model["view"])
 
 
-def build_stage(settings: Settings, codebook: Run | None = None) -> CodebookStage | DetectorStage | BaselineStage:
+def build_stage(settings: Settings, codebook: Run | None = None, to_train: bool = True) -> Stage:
     """Build the stage that the settings name, with fresh weights or on top of a codebook run.
 
     Args:
-        settings: a run's settings.
+        settings: a run's settings; those of a saved run through `anomask.settings.targets.checked`.
         codebook: the run whose codebook is taken; None leaves it to a checkpoint that is loaded later.
+        to_train: whether it gets an optimiser.
     """
-    optimisation = instantiate(settings["stage"]["optimisation"], _convert_="all")
+    optimisation = instantiate(settings["stage"]["optimisation"], _convert_="all") if to_train else None
     if settings["stage"]["name"] == "baseline":
         return _build_baseline(settings, optimisation, codebook)
+    if settings["stage"]["name"] == "detector" and settings["model"].get("network"):
+        return _build_pixel_detector(settings, optimisation, codebook)
     vqvae, seed = build_vqvae(settings), settings["seed"]
     if settings["stage"]["name"] == "codebook":
         loss = instantiate(settings["loss"]["codebook"])
         return CodebookStage(vqvae, loss, optimisation, seed, settings)
     if codebook is not None:
-        _load_codebook(vqvae, settings, codebook)
+        load_codebook(vqvae, settings, codebook)
     detector = _build_detector(settings, vqvae)
     synthesiser = settings["synthesiser"]
     features = FrozenFeatureSource(vqvae, instantiate(synthesiser["salience"]))
@@ -130,12 +121,43 @@ def build_scorer(settings: Settings) -> Scorer:
     return Scorer(**{name: instantiate(value) if isinstance(value, dict) else value for name, value in scoring.items()})
 
 
-def open_stage(run: Run, checkpoint: str) -> CodebookStage | DetectorStage | BaselineStage:
-    """Rebuild a trained stage from its run folder alone, in eval mode."""
+def open_stage(run: Run, checkpoint: str) -> Stage:
+    """Rebuild a trained stage from its run folder alone, in eval mode, without what trained it.
+
+    Raises:
+        RunError: the run names classes that a saved run may not name, or its checkpoint cannot be used.
+    """
+    checked(run.read_settings(), run.settings_file)
     loaded = run.load_checkpoint(checkpoint)
-    stage = build_stage(loaded["settings"])
-    stage.load_state_dict(loaded["state_dict"])
+    return with_weights(checked(loaded["settings"], run.checkpoint_file(checkpoint)), loaded["state_dict"])
+
+
+def with_weights(settings: Settings, weights: dict[str, Any]) -> Stage:
+    """Build a stage for detection alone, in eval mode.
+
+    Args:
+        settings: as in `build_stage`.
+        weights: of its checkpoint.
+    """
+    stage = build_stage(settings, to_train=False)
+    stage.load_state_dict(weights)
     return stage.eval()
+
+
+def require_device(name: str) -> str:
+    """Return the name of a device, such as cpu or cuda:1.
+
+    Raises:
+        ConfigError: there is no such device here.
+    """
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"device is {name!r}, which cannot be used here ({reason}). Use device=cpu, or cuda where torch sees a GPU."
+        ) from error
+    return name
 
 
 def _method(settings: Settings) -> Settings:
@@ -151,10 +173,29 @@ def _build_baseline(settings: Settings, optimisation: Any, codebook: Run | None)
     if needs_codebook(settings):
         given["vqvae"] = build_vqvae(settings)
         if codebook is not None:
-            _load_codebook(given["vqvae"], settings, codebook)
+            load_codebook(given["vqvae"], settings, codebook)
     method = instantiate(_method(settings), **given, _convert_="all")
     method.freeze()
     return BaselineStage(method, build_scorer(settings), optimisation, settings["seed"], settings)
+
+
+def _build_pixel_detector(settings: Settings, optimisation: Any, codebook: Run | None) -> PixelDetectorStage:
+    model, view = settings["model"], None
+    painter, pixel_loss = settings["synthesiser"]["painter"], instantiate(settings["loss"]["pixel"])
+    if not painter:
+        raise ConfigError(
+            "model.network learns painted lesions, and synthesiser.painter is null. Use synthesiser=default, or a "
+            "detector of tokens: model=small."
+        )
+    if model["view"]:
+        view = CodebookView(build_vqvae(settings), **model["view"])
+        if codebook is not None:
+            load_codebook(view.vqvae, settings, codebook)
+    network = instantiate(model["network"], further=view.count if view else 0, _convert_="all")
+    detector, painter = PixelDetector(network, view), instantiate(painter, _convert_="all")
+    return PixelDetectorStage(
+        detector, painter, pixel_loss, build_scorer(settings), optimisation, settings["seed"], settings
+    )
 
 
 def _build_detector(settings: Settings, vqvae: VQVAE) -> Detector:
@@ -174,30 +215,3 @@ def _build_corrupter(settings: Settings, vqvae: VQVAE) -> Corrupter:
     synthesiser = instantiate(settings["feature_space"], location=location, draw=draw)
     painter = instantiate(settings["painter"], _convert_="all") if settings["painter"] else None
     return Corrupter(vqvae, synthesiser, painter, settings["token_share"], settings["bound_by_lung"])
-
-
-def _load_codebook(vqvae: VQVAE, settings: Settings, run: Run) -> None:
-    checkpoint = run.load_checkpoint("best")
-    for path in SHARED_SETTINGS:
-        theirs, ours = _at(checkpoint["settings"], path), _at(settings, path)
-        if theirs != ours:
-            raise ConfigError(
-                f"the codebook of {run.folder} has {path} = {theirs}, this run wants {ours}. Use the codebook run's "
-                "model and data size, or train a codebook with these."
-            )
-    state = checkpoint["state_dict"]
-    vqvae.load_state_dict({name.removeprefix("vqvae."): value for name, value in state.items() if "vqvae." in name})
-    perplexity, least = float(vqvae.quantiser.perplexity()), settings["stage"]["min_perplexity"]
-    if perplexity < least:
-        raise CodebookError(
-            f"the codebook of {run.folder} has collapsed: {perplexity:.1f} effective codes of "
-            f"{vqvae.quantiser.n_codes}, at least {least} are wanted (stage.min_perplexity). Train it "
-            "longer or with more restarts."
-        )
-    log.info("codebook of %s: %.0f effective codes of %d", run.folder, perplexity, vqvae.quantiser.n_codes)
-
-
-def _at(settings: Settings, path: str) -> Any:
-    for key in path.split("."):
-        settings = settings[key]
-    return {k: v for k, v in settings.items() if k != "weights"} if isinstance(settings, dict) else settings

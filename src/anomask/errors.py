@@ -1,10 +1,19 @@
 """The errors a user can cause: each message says what was got, what is wanted, where, and what to do."""
 
 
+def printable(text: str) -> str:
+    """Escape what no terminal and no file takes: bytes of file names that are not UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class AnomaskError(ValueError):
     """Root of every error that bad input causes; the entry points print it in one line and exit with 1."""
 
     finding: object = None  # the `anomask.data.folder.findings.Finding` behind it, where there is one
+
+    def __str__(self) -> str:
+        """Return the message; a file name in it that is not UTF-8 is escaped, so that it can be shown and written."""
+        return printable(super().__str__())
 
 
 class DataError(AnomaskError):

@@ -12,15 +12,47 @@ from anomask.errors import ConfigError
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path` to write to; it becomes `path` only if the block ends without an error."""
+def whole_file(path: Path, durable: bool = False) -> Iterator[Path]:
+    """Yield a temporary name beside `path` to write to; it becomes `path` only if the block ends without an error.
+
+    Args:
+        path: the file; an earlier one stays until the new one is whole.
+        durable: whether to wait until the new one is on the disk, so that it outlives a power cut.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
+        if durable:
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that a killed process has left in a folder that nobody else writes to."""
+    for file in folder.glob(".*.part*"):
+        if file.is_file():
+            file.unlink(missing_ok=True)
+
+
+def new_folder(path: Path) -> Path:
+    """Make the folder `path`, or the first of ``<path>_2``, ``<path>_3``, ... that is not there: never one of another.
+
+    Returns:
+        the folder that was made
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    number, wanted = 1, path
+    while True:
+        try:
+            wanted.mkdir()
+            return wanted
+        except FileExistsError:
+            number += 1
+            wanted = path.with_name(f"{path.name}_{number}")
 
 
 @contextmanager
@@ -71,4 +103,5 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as sorted, indented JSON; NaN and infinity are an error, not a file that no one can read."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    with whole_file(path, durable=True) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tqdm import tqdm
+from anomask.progress import bar
 
 CHUNK = 256  # results that may wait to be used: bounds the memory
 
@@ -19,9 +19,9 @@ def in_parallel(
     function: Callable[[Any], Any], items: Sequence[Any], description: str = "", progress: bool = False
 ) -> Iterator[Any]:
     """Yield `function` of each item, in their order; `description` names the progress bar."""
-    bar = tqdm(total=len(items), desc=description, unit="slice", disable=not progress)
-    with bar, ThreadPoolExecutor(worker_count()) as pool:
+    counted = bar(None, description, "slice", len(items), progress)
+    with counted, ThreadPoolExecutor(worker_count()) as pool:
         for start in range(0, len(items), CHUNK):
             for result in pool.map(function, items[start : start + CHUNK]):
-                bar.update()
+                counted.update()
                 yield result

@@ -1,15 +1,20 @@
-"""A Hydra sweeper for jobs that are no grid: each line of a file is one job's overrides.
+"""Hydra sweepers in which each job's fault is its own: a grid (the default of training), and the jobs of a file.
 
-``anomask train -m hydra/sweeper=jobs hydra.sweeper.file=jobs.txt [overrides of all jobs]``; any launcher.
+``anomask train -m key=a,b ...`` is a grid. ``anomask train -m hydra/sweeper=jobs hydra.sweeper.file=jobs.txt
+[overrides of all jobs]``: each line of the file is one job's overrides. Any launcher.
 Hydra finds its plugins in the package ``hydra_plugins`` alone, hence this place.
 """
 
 import logging
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
@@ -21,17 +26,76 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 log = logging.getLogger(__name__)
 
+MOST = 100  # as an exit code; what is above has other meanings
+
+
+@dataclass
+class GridConfig:
+    """What `hydra.sweeper` holds for a grid."""
+
+    _target_: str = "hydra_plugins.anomask_jobs.GridSweeper"
+    max_batch_size: int | None = None
+    params: dict[str, str] | None = None
+
 
 @dataclass
 class JobsConfig:
-    """What `hydra.sweeper` holds."""
+    """What `hydra.sweeper` holds for the jobs of a file."""
 
     _target_: str = "hydra_plugins.anomask_jobs.JobsSweeper"
     file: str = MISSING  # one job a line; empty lines and lines that begin with # are left out
     params: dict[str, str] | None = None  # the grid of an experiment file that a job names: the jobs take its place
 
 
+ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridConfig, provider="anomask")
 ConfigStore.instance().store(group="hydra/sweeper", name="jobs", node=JobsConfig, provider="anomask")
+
+
+class Tolerant:
+    """A launcher whose jobs fail alone; in the end the process leaves with the number of those that did.
+
+    Args:
+        launcher: what launches.
+    """
+
+    def __init__(self, launcher: Launcher) -> None:
+        self.launcher = launcher
+
+    def launch(self, jobs: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Launch jobs, all of them whatever becomes of each.
+
+        Raises:
+            SystemExit: some failed; its code is their number.
+        """
+        if isinstance(self.launcher, BasicLauncher):  # it would end with the first folder that cannot be made
+            results = [self._alone(job, initial_job_idx + index) for index, job in enumerate(jobs)]
+        else:
+            results = self.launcher.launch(jobs, initial_job_idx=initial_job_idx)
+        failed = [pair for pair in zip(jobs, results, strict=True) if pair[1].status != JobStatus.COMPLETED]
+        if failed:
+            sys.stderr.write(
+                f"{len(failed)} of {len(jobs)} jobs failed, the first: {shlex.join(failed[0][0])}\n"
+                f"{''.join(f'  {_reason(result)}{chr(10)}' for _, result in failed)}"
+                "Started again, the sweep does these alone.\n"
+            )
+            sys.exit(min(len(failed), MOST))
+        return results
+
+    def _alone(self, job: Sequence[str], index: int) -> JobReturn:
+        try:
+            return self.launcher.launch([job], initial_job_idx=index)[0]
+        except Exception as error:
+            log.error("%s: %s", type(error).__name__, error)
+            return JobReturn(status=JobStatus.FAILED, _return_value=error)
+
+
+class GridSweeper(BasicSweeper):
+    """Hydra's own grid of jobs; one that fails leaves the others alone."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Make the launcher."""
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.launcher = Tolerant(self.launcher)
 
 
 class JobsSweeper(Sweeper):
@@ -40,35 +104,30 @@ class JobsSweeper(Sweeper):
     def __init__(self, file: str, params: dict[str, str] | None = None) -> None:
         self.file = Path(file)
         self.config: DictConfig | None = None
-        self.launcher: Launcher | None = None
+        self.launcher: Tolerant | None = None
         self.hydra_context: HydraContext | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the launcher."""
         self.hydra_context, self.config = hydra_context, config
-        self.launcher = Plugins.instance().instantiate_launcher(
+        launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
+        self.launcher = Tolerant(launcher)
 
-    def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
+    def sweep(self, arguments: list[str]) -> Any:
         """Launch every job with `arguments` before its own overrides.
 
         Raises:
-            CompactHydraException: no file, no jobs in it, or jobs that failed.
+            CompactHydraException: no file, or no jobs in it.
+            SystemExit: some failed; its code is their number.
         """
         jobs = [[*arguments, *job] for job in read_jobs(self.file)]
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
         self.validate_batch_is_legal(jobs)
-        results = self.launcher.launch(jobs, initial_job_idx=0)
-        failed = [job for job, result in zip(jobs, results, strict=True) if result.status != JobStatus.COMPLETED]
-        if failed:
-            raise CompactHydraException(
-                f"{len(failed)} of {len(jobs)} jobs failed, the first: {shlex.join(failed[0])}. Their errors are above "
-                "and in their folders; started again, the sweep does these alone."
-            )
-        return results
+        return self.launcher.launch(jobs, initial_job_idx=0)
 
 
 def read_jobs(file: Path) -> list[list[str]]:
@@ -86,3 +145,9 @@ def read_jobs(file: Path) -> list[list[str]]:
     if not jobs:
         raise CompactHydraException(f"no jobs in {file}: wanted is one job a line, overrides split by spaces.")
     return jobs
+
+
+def _reason(result: JobReturn) -> str:
+    error = result._return_value
+    known = isinstance(error, CompactHydraException)
+    return " ".join(str(error).split()) if known else f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,14 +10,14 @@ import torch
 from anomask.build import build_data, open_stage
 from anomask.data.phantom.dataset import write_phantom
 from anomask.settings.compose import CONF_FOLDER
-from tests.conftest import TINY, TINY_BASELINES, evaluated, fit, settings_of
+from tests.conftest import TINY, TINY_BASELINES, evaluated, fit, predicted, settings_of
 
 NAMES = sorted(path.stem for path in (CONF_FOLDER / "baseline").glob("*.yaml"))
 
 
 def test_every_method_has_an_experiment():
     experiments = {path.stem for path in (CONF_FOLDER / "experiment").glob("baseline_*.yaml")}
-    assert experiments == {f"baseline_{name}" for name in NAMES} and len(NAMES) == 13
+    assert experiments == {f"baseline_{name}" for name in NAMES} and len(NAMES) == 15
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,8 @@ def test_two_steps_threshold_record_and_reopening(tiny, codebook, name):
     assert record["settings"]["baseline"] == settings["baseline"]
     assert {row["map"] for row in record["pixel"]} >= {"anomaly map", "smoothed intensity"}
     check_detection(run, settings)
+    folder, faults = predicted(run, Path(settings["data"]["folder"]) / "test/abnormal/covid19")
+    assert (folder / "index.html").is_file() and not faults
 
 
 def check_detection(run, settings):

@@ -14,7 +14,7 @@ from PIL import Image
 from anomask.build import build_data, open_stage
 from anomask.errors import DataError, ExternalError
 from anomask.libraries.exchange import lift
-from anomask.runs.folder import Run, find_run
+from anomask.runs import Run, find_run
 from anomask.settings.compose import CONF_FOLDER, plain, register
 from anomask.training.external import run_external
 from tests.conftest import save, toy_slice

@@ -10,20 +10,16 @@ import zlib
 import nibabel as nib
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 from PIL import Image
 
 from anomask.batches import Detection
 from anomask.data.volumes.window import to_grey
 from anomask.errors import ConfigError, DataError, RunError
 from anomask.prediction import predict as module
-from anomask.prediction.predict import choose_window, predict
+from anomask.prediction.predict import choose_window
 from anomask.runs.folder import Run
-from anomask.settings.compose import CONF_FOLDER, register
-from anomask.settings.schema import PredictConfig
 from anomask.training.train import train
-from tests.conftest import TINY, evaluated, run_of, save, settings_of, toy_slice
+from tests.conftest import TINY, evaluated, predicted, run_of, save, settings_of, toy_slice
 from tests.preparation.made import BIRTH, ID, NAME, chest, write_series
 from tests.promises.test_entries import call
 
@@ -40,13 +36,6 @@ def trained(toy_folder, tmp_path_factory):
     )
     train(settings, run_of(settings))
     return run_of(settings)
-
-
-def predicted(run, place, **changes):
-    register()
-    with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
-        given = OmegaConf.to_container(compose("predict", [f"run={run.folder}", f"input={place}"]))
-    return predict(PredictConfig(**(given | {"progress": False, "min_pixels": 4} | changes)), run)
 
 
 def table(folder, name="scores.csv"):
@@ -154,7 +143,7 @@ def test_an_earlier_prediction_is_replaced_as_a_whole(bright, tmp_path):
     (tmp_path / "in/b.png").unlink()
     predicted(run, tmp_path / "in", maps="none", overlays=False)
     assert files_in(folder) == ["candidates.csv", "candidates.json", "index.html", "prediction.json", "scores.csv"]
-    assert files_in(folder.parent) == [f"in/{name}" for name in files_in(folder)]
+    assert files_in(folder.parent) == [*(f"in/{name}" for name in files_in(folder)), "in_files.csv"]
 
 
 # ------------------------------------------------------------------------------------------------------------ volumes
@@ -172,7 +161,7 @@ def rotation(degrees):
 
 # Turned in the plane by 12 degrees; then stored with x or z the other way round, or with the axes in another order.
 OBLIQUE = np.eye(4)
-OBLIQUE[:3, :3] = rotation(12) @ np.diag([1.2, 1.5, 3.0])
+OBLIQUE[:3, :3] = rotation(12) @ np.diag([1.5, 1.5, 3.0])
 OBLIQUE[:3, 3] = (-20, 15, -100)
 FLIPPED = OBLIQUE @ np.diag([-1, 1, -1, 1]) + np.array([[0, 0, 0, 9], [0] * 4, [0, 0, 0, 30], [0] * 4])
 TURNED = OBLIQUE[:, [2, 0, 1, 3]]
@@ -251,9 +240,48 @@ def test_volumes_and_slices_of_one_folder_and_png_maps_of_volumes(bright, tmp_pa
     assert (np.asarray(Image.open(folder / "maps/p/scan/0002.png")) == grey * 257).all()
 
 
+def test_a_series_with_a_gap_and_a_windowed_volume_are_used_if_it_is_said(bright, tmp_path):
+    hu, _ = chest(slices=6)
+    write_series(tmp_path / "gap", hu)
+    (tmp_path / "gap/003.dcm").unlink()
+    grey = to_grey(hu, LUNG, 8)
+    nib.save(nib.Nifti1Image(grey.transpose(2, 1, 0), np.diag([-1, -1, 2, 1])), tmp_path / "windowed.nii.gz")
+    run = bright(32)
+    for place, said in (
+        ("gap", {"allow_gaps": True}),
+        ("windowed.nii.gz", {"values": "grey"}),
+    ):
+        advice = {"gap": "with allow_gaps=true", "windowed.nii.gz": "use values=grey"}[place]
+        with pytest.raises(DataError, match=advice):
+            predicted(run, tmp_path / place, strict=True)
+        with pytest.raises(DataError, match="nothing of .* could be used"):
+            predicted(run, tmp_path / place)
+        folder, faults = predicted(run, tmp_path / place, output=str(tmp_path / f"out_{place}"), **said)
+        kept = [0, 1, 2, 4, 5] if place == "gap" else range(6)
+        wanted = [grey[z].mean() / 255 for z in kept]
+        assert not faults and [float(row["score"]) for row in table(folder)] == pytest.approx(wanted, abs=1e-6)
+    record = json.loads((folder / "prediction.json").read_text())
+    assert record["values"] == "grey" and record["allow_gaps"] is False
+
+
+def test_pixels_that_are_not_square_are_seen_square_and_their_map_lies_on_them(bright, tmp_path):
+    hu, _ = chest(slices=3, size=64)
+    write_series(tmp_path / "square", hu, spacing=(0.7, 0.7))
+    write_series(tmp_path / "wide", hu[:, :, ::2], spacing=(0.7, 1.4))
+    folder, _ = predicted(bright(64), tmp_path, output=str(tmp_path.parent / f"{tmp_path.name}_out"))
+    square, wide = (nib.load(folder / f"maps/{name}.nii.gz") for name in ("square", "wide"))
+    assert wide.shape == (32, 64, 3) and wide.header.get_zooms() == pytest.approx((1.4, 0.7, 2.5))
+    scores = {
+        name: np.mean([float(row["score"]) for row in table(folder) if row["series"] == name])
+        for name in ("square", "wide")
+    }
+    assert scores["wide"] == pytest.approx(scores["square"], abs=0.01)  # padded to a square in pixels it was half of it
+    np.testing.assert_allclose(wide.get_fdata(), to_grey(hu[:, :, ::2], LUNG, 8).transpose(2, 1, 0) / 255, atol=0.2)
+
+
 def test_another_body_part_is_a_warning(bright, tmp_path, caplog):
     hu = np.full((32, 32, 4), 40, np.int16)
-    hu[0, 0] = -1000
+    hu[0] = -1000
     nib.save(nib.Nifti1Image(hu, OBLIQUE), tmp_path / "liver.nii")
     predicted(bright(32, lung_masks="estimate"), tmp_path / "liver.nii")
     assert "liver: lung is seen in 0 of 4 slices. Is it a chest CT" in caplog.text
@@ -334,6 +362,7 @@ def test_settings_that_cannot_be_meant_are_errors(bright, doubtful):
         ({"batch_size": 0}, "batch_size is 0"),
         ({"limit": 0}, "limit is 0"),
         ({"min_pixels": 0}, "min_pixels is 0"),
+        ({"values": "HU"}, "values is 'HU'; use one of hu, grey"),
         ({"output": str(doubtful / "out")}, "lies in the input"),
         ({"output": str(doubtful.parent)}, r"holds other files"),
         ({"window": "bone"}, "window is 'bone'; use lung"),

@@ -130,6 +130,12 @@ def manifest(folder):
         return list(csv.DictReader(stream))
 
 
+def account(output):
+    """The lines of the account beside an output."""
+    with output.with_name(f"{output.name}_files.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
 def die(*_):
     """Take a worker's place and end as if it were killed."""
     os._exit(1)

@@ -13,7 +13,7 @@ from anomask.data.loading.slices import read_slice
 from anomask.errors import ConfigError, DataError
 from anomask.preparation import slices
 from anomask.preparation.pseudonyms import Pseudonyms, read_key
-from tests.preparation.made import BIRTH, ID, chest, grey, manifest, ones, tree, write_image, write_nifti
+from tests.preparation.made import BIRTH, ID, chest, grey, manifest, ones, tree, write_image, write_nifti, write_series
 
 
 def test_what_is_written_loads_and_holds_the_windowed_values(tmp_path, run):
@@ -165,10 +165,10 @@ def test_masks_follow_their_slices(tmp_path, run):
 
 def test_labels_of_a_mask_may_be_chosen(tmp_path, run):
     lesions(tmp_path / "in")
-    assert (
-        run("split=test", "disease=flu", "pattern=case.nii.gz", "mask='{stem}_lesion.nii*'", "mask_labels=[1]").written
-        == 0
-    )
+    chosen = ("split=test", "disease=flu", "pattern=case.nii.gz", "mask='{stem}_lesion.nii*'")
+    assert run(*chosen, "mask_labels=[2]").written == 2
+    with pytest.raises(ConfigError, match=r"names \[1\], which occurs in none"):
+        run(*chosen, "mask_labels=[1]")
 
 
 def test_a_mask_off_its_volume_is_an_error(tmp_path, run):
@@ -190,10 +190,44 @@ def test_slices_with_little_lung_are_left_out_and_estimates_are_written_if_wante
     hu[0] = np.where(lungs, 40, hu[0])
     write_nifti(tmp_path / "in/a.nii.gz", hu)
     tally = run("split=train", "lung_masks=estimate")
-    assert (tally.written, tally.dropped) == (3, 1)
+    assert (tally.written, tally.dropped) == (3, {"with too little lung (min_lung_share)": 1})
     for row in manifest(tmp_path / "out"):
         found = np.asarray(Image.open(tmp_path / "out" / row["lung_mask"])) > 0
         assert 2 * (found & lungs).sum() / (found.sum() + lungs.sum()) > 0.9
+
+
+def test_slices_whose_pixels_are_not_square_are_written_square_with_their_masks(tmp_path, run):
+    hu, lungs = chest(slices=2, size=64)
+    half = hu[:, :, ::2]
+    write_series(tmp_path / "in/case", half, spacing=(0.7, 1.4))
+    affine = np.diag([-1.4, -0.7, 2.5, 1.0])
+    affine[:3, 3] = (11, 12, -100)
+    write_nifti(tmp_path / "in/lungs.nii.gz", np.broadcast_to(lungs[:, ::2], half.shape).transpose(2, 1, 0), affine)
+    run("split=train", "pattern=case/*", "lung_mask=lungs.nii.gz")
+    (row, _) = manifest(tmp_path / "out")
+    pixels = read_slice(tmp_path / "out" / row["path"])
+    assert pixels.shape == (64, 64) and row["spacing_mm"] == "2.5 0.7 0.7"
+    assert np.abs(pixels[:, 20:44].astype(int) - grey_of(hu[0])[:, 20:44]).mean() < 12
+    mask = np.asarray(Image.open(tmp_path / "out" / row["lung_mask"])) > 0
+    assert (mask ^ lungs).mean() < 0.02
+
+
+def grey_of(hu):
+    return np.rint((np.clip(hu, -1350, 150) + 1350.0) * 255 / 1500)
+
+
+def test_a_projection_is_left_out_and_padding_is_black(tmp_path, run, caplog):
+    caplog.set_level("INFO")
+    hu, _ = chest(slices=3)
+    write_series(tmp_path / "in/mip", hu, ImageType=["DERIVED", "SECONDARY", "MIP"])
+    hu = hu.astype(int)
+    hu[:, 0, 0] = 63536 - 1024
+    write_series(tmp_path / "in/padded", hu, PixelPaddingValue=63536)
+    tally = run("split=train")
+    assert (tally.written, tally.faults) == (3, [])
+    assert "3 left out: a picture computed from slices (MIP)" in caplog.text
+    for row in manifest(tmp_path / "out"):
+        assert read_slice(tmp_path / "out" / row["path"])[0, 0] == 0
 
 
 def test_sixteen_bits_are_for_other_tools(tmp_path, run):

@@ -9,7 +9,7 @@ import anomask.preparation.prepare as entry
 from anomask.data.folder.manifest import read_folder
 from anomask.errors import AnomaskError, ConfigError, DataError
 from anomask.preparation.pseudonyms import read_key
-from tests.preparation.made import chest, die, grey, ones, write_bomb, write_image, write_nifti, write_series
+from tests.preparation.made import account, chest, die, grey, ones, write_bomb, write_image, write_nifti, write_series
 
 
 def test_faults_of_tables_and_companions_are_named(tmp_path, run):
@@ -153,7 +153,9 @@ def test_a_series_that_is_no_ct_is_left_out_without_a_fault(tmp_path, run):
     ones(tmp_path / "in", patients=1)
     write_series(tmp_path / "in/mr", chest()[0], Modality="MR")
     tally = run("split=train")
-    assert (tally.skipped, tally.faults, tally.written) == (1, [], 3)
+    assert (tally.faults, tally.written) == ([], 3)
+    became = [row["because"] for row in account(tmp_path / "out") if row["file"].startswith("mr/")]
+    assert became == ["of modality MR; CT is wanted"] * 4
 
 
 def test_a_killed_worker_is_explained(tmp_path, run, monkeypatch):

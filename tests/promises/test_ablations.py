@@ -55,18 +55,17 @@ def trained_folder(toy_folder, codebook_folder):
 
 @cache
 def rows_of_tables():
-    """Return the rows of tables 4 to 7 and 9 to 11: record key and overrides."""
+    """Return the rows of tables 4 to 7, 9 to 11 and 13: record key and overrides."""
     register()
     with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
-        tables = [
-            compose("tables", [f"paper_table=t{number}", "records=x"]).paper_table for number in (4, 5, 6, 7, 9, 10, 11)
-        ]
+        numbers = (4, 5, 6, 7, 9, 10, 11, 13)
+        tables = [compose("tables", [f"paper_table=t{number}", "records=x"]).paper_table for number in numbers]
     return {key: row.run.split() for table in tables for key, row in table.rows.items()}
 
 
 def test_every_file_is_a_row_of_a_table():
     used = {overrides[1].removeprefix("+ablation=") for overrides in rows_of_tables().values()}
-    assert used == set(ROWS) and len(rows_of_tables()) == 56
+    assert used == set(ROWS) and len(rows_of_tables()) == 65
 
 
 def test_a_name_says_whose_setting_is_changed_and_no_table():

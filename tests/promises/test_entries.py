@@ -53,6 +53,7 @@ def tiny_arguments(toy_folder):
 
 HELP = {
     "train": ("codebook_run", "First steps", "synthesiser", "multirun"),
+    "fit": ("folder=data/ours", "dry", "goes on where it was cut", "experiment"),
     "evaluate": ("run", "bootstrap", "maps"),
     "predict": ("run", "input", "window", "maps", "candidates"),
     "compare": ("first", "second", "paired"),
@@ -92,7 +93,7 @@ def test_verify_prints_what_it_found_and_its_exit_code_says_whether_it_is_an_err
     monkeypatch.setenv("ANOMASK_CACHE", str(tmp_path / "cache"))
     folder = shutil.copytree(toy_folder, tmp_path / "set")
     (folder / "test/normal/notes.txt").write_text("scanned in May")
-    assert call_here("verify", f"folder={folder}", monkeypatch=monkeypatch) == 0
+    assert call_here("verify", f"folder={folder}", "scoring.specificity=0.8", monkeypatch=monkeypatch) == 0
     text = capsys.readouterr().out
     assert "WARNING ignored files (1)" in text and "0 errors, 1 warning" in text
     assert len(list((tmp_path / "cache/fingerprints").glob("*/fingerprint.json"))) == 1

@@ -5,6 +5,7 @@ import torch
 
 from anomask.batches import SliceBatch
 from anomask.build import build_stage
+from anomask.data.loading.frame import WHOLE
 from tests.conftest import settings_of
 
 
@@ -13,7 +14,7 @@ def batch_of(size, count=2):
     image = torch.rand(count, 1, size, size, generator=generator)
     lung = torch.ones_like(image, dtype=torch.bool)
     known = torch.ones(count, dtype=torch.bool)
-    return SliceBatch(image, torch.arange(count), ~lung, lung, known, known)
+    return SliceBatch(image, torch.arange(count), ~lung, lung, known, known, torch.tensor([WHOLE] * count))
 
 
 def two_steps(stage, module, batch):

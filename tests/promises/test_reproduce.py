@@ -105,7 +105,7 @@ def test_a_table_is_reproduced_in_one_go_and_only_once(conf, tmp_path, toy_folde
     config = conf("reproduce", given)
     rows = {
         "ae": "experiment=baseline_ae baseline.channels=[8,16] baseline.bottleneck=4",
-        "anomask": "experiment=detector",
+        "anomask": "experiment=detector_tokens",
     }
     rows["residual"] = "experiment=baseline_vqvae_residual name=folder_residual"
     with open_dict(config):

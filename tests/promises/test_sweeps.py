@@ -15,8 +15,9 @@ from anomask.commands.train import main
 from anomask.errors import ConfigError
 from anomask.runs.folder import Run
 from anomask.settings.key import settings_key
-from anomask.sweeps.job import find_finished, has_begun
+from anomask.sweeps.job import find_finished
 from anomask.training import train as entry
+from anomask.training.jobs import has_begun
 from hydra_plugins.anomask_jobs import read_jobs
 from tests.conftest import TINY, fit, settings_of
 
@@ -106,12 +107,12 @@ def test_a_sweep_killed_half_way_and_started_again_ends_with_the_same_records(sw
 
     with monkeypatch.context() as patched, pytest.raises(SystemExit):
         original = entry.callbacks_of
-        patched.setattr(entry, "callbacks_of", lambda settings: [*original(settings), Killed()])
+        patched.setattr(entry, "callbacks_of", lambda settings, run: [*original(settings, run), Killed()])
         sweep("seed=0,1,2,3", label="cut")
     resumed = []
     original = entry.train
     monkeypatch.setattr(
-        entry, "train", lambda s, run, resume: (resumed.append((s["seed"], resume)), original(s, run, resume))
+        entry, "train", lambda s, run, resume: (resumed.append((s["seed"], bool(resume))), original(s, run, resume))
     )
     cut = sweep("seed=0,1,2,3", label="cut")
     assert resumed == [(1, True), (2, False), (3, False)]

@@ -6,6 +6,7 @@ import torch
 
 from anomask.batches import SliceBatch
 from anomask.build import build_stage
+from anomask.data.loading.frame import WHOLE
 from anomask.scoring.crops import Crops
 from anomask.stages.optimisation import Optimisation
 from anomask.stages.seeding import slice_draws, step_seed
@@ -17,7 +18,7 @@ def batch_of(size=32, count=6):
     lung[..., 8:24, :] = True
     image = torch.where(lung, 0.2, 0.8) + 0.1 * torch.rand(count, 1, size, size, generator=generator)
     known = torch.ones(count, dtype=torch.bool)
-    return SliceBatch(image, torch.arange(count), ~(lung | True), lung, known, known)
+    return SliceBatch(image, torch.arange(count), ~(lung | True), lung, known, known, torch.tensor([WHOLE] * count))
 
 
 def stage_of(tiny, *overrides):

@@ -9,8 +9,9 @@ from filelock import FileLock
 
 from anomask.build import build_data, build_stage, open_stage
 from anomask.errors import CodebookError, ConfigError, DataError, RunError
-from anomask.runs.folder import Run, find_run
+from anomask.runs import Run, find_run
 from anomask.stages.features import FeatureCache
+from anomask.training.objects import build_callbacks as callbacks
 from tests.conftest import evaluated, fit, run_of
 
 
@@ -110,16 +111,10 @@ def test_a_run_cut_off_and_resumed_equals_one_that_was_not(tiny, codebook, stage
                 raise MemoryError("killed")
 
     with monkeypatch.context() as patched, pytest.raises(MemoryError):
-        patched.setattr("anomask.training.train.callbacks_of", lambda s: [*callbacks(s), Cut()])
+        patched.setattr("anomask.training.train.callbacks_of", lambda s, run: [*callbacks(s, run), Cut()])
         fit(settings)
     cut = fit(settings, resume=True)
     assert same(weights(whole), weights(cut))
-
-
-def callbacks(settings):
-    from hydra.utils import instantiate
-
-    return [instantiate(callback) for callback in settings["callbacks"].values()]
 
 
 def test_crops_change_the_threshold_and_no_weights(tiny, codebook):

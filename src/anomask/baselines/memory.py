@@ -2,7 +2,8 @@
 
 import torch
 from torch import Tensor
-from tqdm import trange
+
+from anomask.progress import bar
 
 
 def nearest_distance(patches: Tensor, bank: Tensor) -> Tensor:
@@ -29,7 +30,7 @@ def k_centres(points: Tensor, count: int, first: int) -> Tensor:
     chosen = torch.empty(count, dtype=torch.int64, device=points.device)
     nearest = torch.full_like(squares, torch.inf)
     row = torch.tensor(first, device=points.device)
-    for step in trange(count, desc="coreset", unit="patch", disable=None):
+    for step in bar(range(count), "coreset", "patch"):
         chosen[step] = row
         away = torch.addmv(squares + squares[row], points, points[row], alpha=-2)
         nearest = torch.minimum(nearest, away)

@@ -6,12 +6,15 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from anomask.batches import SliceBatch
+
 
 class Baseline(nn.Module):
     """A comparison method: learns from normal slices, then draws an anomaly map of any slice.
 
-    A subclass gives `loss` if it learns by gradient, `fit` if it also or only looks at all training normals once, and
-    `anomaly_map`. Its slice score is the score rule of `conf/scoring`, the same for every method of a table.
+    A subclass gives `loss` if it learns by gradient (`training_loss` if it needs more of a batch than the slices, such
+    as lung masks), `fit` if it also or only looks at all training normals once, and `anomaly_map`. Its slice score is
+    the score rule of `conf/scoring`, the same for every method of a table.
 
     Attributes:
         title: name in tables.
@@ -28,7 +31,12 @@ class Baseline(nn.Module):
     @property
     def learns(self) -> bool:
         """Whether the method takes gradient steps."""
-        return type(self).loss is not Baseline.loss
+        own = type(self)
+        return own.loss is not Baseline.loss or own.training_loss is not Baseline.training_loss
+
+    def training_loss(self, batch: SliceBatch, generator: torch.Generator) -> Tensor:
+        """Return the training loss, a scalar, of a batch of normal slices: `loss` of the slices, unless overridden."""
+        return self.loss(batch.image, generator)
 
     def loss(self, image: Tensor, generator: torch.Generator) -> Tensor:
         """Return the training loss, a scalar, of normal slices [B, 1, S, S] in [0, 1].

@@ -8,6 +8,7 @@ from importlib import import_module
 VERBS = {
     "prepare": "DICOM, NIfTI, MetaImage or images in, a data folder out",
     "verify": "check a data folder before anything is trained on it",
+    "fit": "both stages and the evaluation of a data folder, in one command",
     "train": "train one stage, or many with -m: a codebook of normal lung, the detector on it, a comparison method",
     "evaluate": "score a test set once with a trained run",
     "predict": "scores, maps and lesion candidates of new slices or volumes",
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         hint = f"did you mean {near[0]}? " if near else ""
         sys.stderr.write(f"anomask: no command {verb!r}: {hint}Commands: {', '.join(VERBS)}.\n")
         sys.exit(2)
+    if verb == "fit":  # anomask fit data/ours
+        rest = [one if "=" in one or one.startswith("-") else f"folder={one}" for one in rest]
     typed, sys.argv = sys.argv, [sys.argv[0], *rest]  # Hydra reads them there
     try:
         import_module(f"anomask.commands.{verb}").main()

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 def main(config: DictConfig) -> None:
     """Compose the settings from conf/compare.yaml and the command line, and compare."""
     from anomask.evaluation.compare import compare
-    from anomask.runs.folder import find_run
+    from anomask.runs import find_run
 
     first, second = (find_run(name, config.runs, "detector", "baseline") for name in (config.first, config.second))
     log.info("results: %s", compare(first, second, config))

@@ -8,13 +8,19 @@ from anomask.commands import cli
 from anomask.commands.entry import command
 
 
-@command("evaluate")
+@command("evaluate", groups=False)
 def main(config: DictConfig) -> None:
     """Compose the settings from conf/evaluate.yaml and the command line, and evaluate."""
+    from anomask.build import require_device
     from anomask.evaluation.evaluate import evaluate
-    from anomask.runs.folder import find_run
+    from anomask.runs import find_run
+    from anomask.runs.finding import checkpoint_in
+    from anomask.runs.unfinished import require_finished
 
-    evaluate(config, find_run(config.run, config.runs, "detector", "baseline"))
+    require_device(config.device)
+    run = find_run(config.run, config.runs, "detector", "baseline")
+    config.checkpoint = checkpoint_in(config.run) or config.checkpoint
+    evaluate(config, require_finished(run, config.checkpoint))
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 def main(config: DictConfig) -> None:
     """Compose the settings from conf/prepare.yaml and the command line, and prepare."""
     from anomask.preparation.prepare import prepare
+    from anomask.preparation.slices import told
 
     tally = prepare(plain(config))
     log.info(
-        "%d slices written, %d left out for little lung or lack of a lesion; %d units were finished before, %d are no "
-        "axial CT, %d faults: %s",
-        *(tally.written, tally.dropped, tally.kept, tally.skipped, len(tally.faults), config.output),
+        "%d slices written, left out: %s; %d units were finished before, %d are no axial CT, %d faults: %s",
+        *(tally.written, told(tally.dropped), tally.kept, tally.skipped, len(tally.faults), config.output),
     )
     sys.exit(1 if tally.faults else 0)
 

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -9,6 +10,15 @@ from anomask.commands import cli
 from anomask.commands.entry import command
 
 log = logging.getLogger(__name__)
+
+
+def __getattr__(name: str) -> Any:
+    """Return what scripts from before import from here."""
+    if name != "Job":
+        raise AttributeError(name)
+    from anomask.sweeps.reproduce import Job
+
+    return Job
 
 
 @command("reproduce")

@@ -1,6 +1,7 @@
 """Check a data folder and its splits before anything is trained on it: every fault with its file and what to do."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -8,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from anomask.commands import cli
 from anomask.commands.entry import command
 from anomask.errors import ConfigError
+from anomask.settings.compose import plain
 
 
 @command("verify")
@@ -17,6 +19,7 @@ def main(config: DictConfig) -> None:
 
     from anomask.data.checks.verification import verify_folder
     from anomask.report.verification import verification_text
+    from anomask.training.checks import set_findings
 
     if config.folder is not None:
         config.data.folder = config.folder
@@ -26,6 +29,9 @@ def main(config: DictConfig) -> None:
     data.prepare_data()
     memory = Path(config.paths.cache) / "fingerprints"
     verification = verify_folder(data.folder, data.on_mixed_size, memory, config.progress)
+    if not verification.errors:  # else there may be nothing to split
+        more = set_findings(data, plain(config))
+        verification = replace(verification, findings=[*verification.findings, *more])
     sys.stdout.write(verification_text(verification, config.all))
     if verification.errors:
         sys.exit(1)

@@ -3,21 +3,21 @@
 import logging
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-from pytorch_lightning.utilities import move_data_to_device
-from tqdm import tqdm
-
-from anomask.batches import Detection, SliceBatch
-from anomask.build import build_data, open_stage
+from anomask.batches import SliceBatch
+from anomask.build import Stage, open_stage
 from anomask.data.checks.verification import verify_folder
 from anomask.data.loading.datamodule import SliceDataModule
 from anomask.errors import ConfigError
+from anomask.evaluation.floors import find_floors
+from anomask.evaluation.seen import Slices, detect, open_slices
 from anomask.metrics.bootstrap import cluster_names, clusters_of
-from anomask.metrics.trivial import PixelFloors, trivial_features
+from anomask.metrics.floors import Floors
+from anomask.metrics.trivial import trivial_features
+from anomask.progress import bar, spoken
+from anomask.quiet import quieten
 from anomask.report.evaluation.choice import choose_pictures
 from anomask.report.evaluation.files import write_results
 from anomask.report.evaluation.markdown import brief
@@ -27,73 +27,69 @@ from anomask.report.record.localisation import PixelTally
 from anomask.report.record.names import ANOMALY_MAP
 from anomask.report.verification import in_short
 from anomask.runs.commit import current_commit
+from anomask.runs.evaluations import evaluation_place
 from anomask.runs.folder import Run
+from anomask.runs.next_command import after_evaluation, say_next
 from anomask.scoring.colour import grey, heat, outline, overlay, paint
 from anomask.settings.schema import EvaluateConfig
 from anomask.stages.baseline import BaselineStage
-from anomask.stages.detector import DetectorStage
+from anomask.trained import decision
 
 log = logging.getLogger(__name__)
 
-Stage = DetectorStage | BaselineStage
 TRACKING = ("off", "offline", "online")
 
 
-def detections(
-    stage: Stage, data: SliceDataModule, progress: bool
-) -> Iterator[tuple[SliceBatch, Detection, list[int]]]:
-    """Yield batches of the test set with their detections and rows, everything on the CPU."""
-    loader = data.test_dataloader()
-    for batch in tqdm(loader, desc="evaluate", unit="batch", disable=not progress):
-        found = stage.detect(move_data_to_device(batch, stage.device))
-        yield batch, move_data_to_device(found, torch.device("cpu")), batch.index.tolist()
-
-
 def score(
-    stage: Stage, data: SliceDataModule, threshold: dict[str, Any], maps_folder: Path | None, progress: bool
+    stage: Stage,
+    data: Slices,
+    threshold: dict[str, Any],
+    floors: Floors,
+    maps_folder: Path | None,
+    progress: bool,
 ) -> Evaluation:
     """Score every test slice once.
 
     Args:
         stage: the detector.
-        data: where the test slices come from; the floors are fixed on its training normals.
+        data: where the test slices come from.
         threshold: of the run, from validation normals.
+        floors: fixed on training normals.
         maps_folder: where the maps go as 16-bit PNG, or None.
         progress: whether to show a progress bar.
     """
-    normals = [batch.image for batch in data.ordered_loader(data.train_set)]
-    floors = PixelFloors(normals)
-    normal_features = torch.cat([trivial_features(image) for image in normals]).numpy()
-    records = data.test_set.records
+    records = data.whole.test_set.records
     clusters, unit = cluster_names([r.patient for r in records], [r.lesion_donor for r in records])
     unit = clusters_of(clusters, unit)[1]
     tally, slices = PixelTally(threshold.get("pixel", {}).get("threshold"), unit), []
-    for batch, found, rows in detections(stage, data, progress):
+    loaders = (part.test_dataloader() for part in data)
+    for batch, seen in bar(zip(*loaders, strict=True), "evaluate", "batch", wanted=progress):
+        rows = batch.index.tolist()
         own = [records[row] for row in rows]
-        maps = {ANOMALY_MAP: found.anomaly_map} | stage.factors(batch.image, found) | floors(batch.image)
+        scores, found = detect(stage, seen)
+        maps = found | floors.maps(batch.image)
         names, diseases = ([getattr(record, field) for record in own] for field in ("name", "disease"))
         tally.update(batch, maps, names, [clusters[row] for row in rows], diseases)
         features = trivial_features(batch.image).tolist()
-        for record, value, trivial in zip(own, found.score.tolist(), features, strict=True):
+        for record, value, trivial in zip(own, scores.tolist(), features, strict=True):
             known = record.name, record.patient, record.disease, value, tuple(trivial), record.lesion_donor
             slices.append(ScoredSlice(*known))
         if maps_folder is not None:
-            for record, anomaly_map in zip(own, found.anomaly_map, strict=True):
+            for record, anomaly_map in zip(own, maps[ANOMALY_MAP], strict=True):
                 write_map(maps_folder / record.name, anomaly_map)
-    return Evaluation(slices, normal_features, tally, threshold)
+    return Evaluation(slices, floors.features, tally, threshold)
 
 
-def draw(stage: Stage, data: SliceDataModule, chosen: dict[str, str], evaluation: Evaluation) -> list[Picture]:
+def draw(stage: Stage, data: Slices, chosen: dict[str, str], evaluation: Evaluation) -> list[Picture]:
     """Detect the chosen slices again and lay their maps over them."""
     scale = min(2 * evaluation.threshold["threshold"], 1.0)  # maps end at 1
     scores = {scored.name: scored.score for scored in evaluation.slices}
     pictures = []
-    for row, record in enumerate(data.test_set.records):
+    for row, record in enumerate(data.whole.test_set.records):
         if record.name not in chosen:
             continue
-        batch = SliceBatch(*(part[None] for part in data.test_set[row]))
-        found = stage.detect(move_data_to_device(batch, stage.device))
-        image, anomaly_map = batch.image[0, 0], found.anomaly_map[0, 0].cpu()
+        batch, seen = (SliceBatch(*(part[None] for part in one.test_set[row])) for one in data)
+        image, anomaly_map = batch.image[0, 0], detect(stage, seen)[1][ANOMALY_MAP][0, 0]
         outlined = paint(grey(image), outline(batch.mask[0, 0]), (0.1, 1.0, 0.3))
         panel = [grey(image), outlined, heat(anomaly_map / scale), overlay(image, anomaly_map, scale)]
         caption = f"{record.name}: score {scores[record.name]:.4g} ({chosen[record.name]})"
@@ -114,17 +110,23 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
     """
     if config.wandb not in TRACKING:
         raise ConfigError(f"wandb is {config.wandb!r}; use one of {', '.join(TRACKING)}.")
+    quieten()
+    if config.wandb != "off":
+        from anomask.tracking.client import require_names
+
+        require_names(project=config.wandb_project)
     stage = open_stage(run, config.checkpoint).to(config.device)
     changes = {"batch_size": config.batch_size, "progress": config.progress, "augment": None}
-    data = build_data(stage.settings, folder=config.folder, **changes)
-    data.prepare_data()
-    data.setup()
-    folder = run.evaluation_folder(config.name or data.folder.name)
+    data = open_slices(stage.settings, config.folder, **changes)
+    floors, floors_from = find_floors(data.whole, stage, run)
+    folder = evaluation_place(run, data.whole.folder, data.whole.fingerprint(), config.checkpoint, config.name)
+    threshold, _ = decision(run, stage, config.checkpoint)
     start = time.perf_counter()
     maps_folder = folder / "maps" if config.maps else None
-    evaluation = score(stage, data, run.read_threshold(), maps_folder, config.progress)
+    evaluation = score(stage, data, threshold, floors, maps_folder, config.progress)
     log.info("%d slices in %.0f s", len(evaluation.slices), time.perf_counter() - start)
-    record = build_record(evaluation, about_run(stage, data, run, config.checkpoint), config.bootstrap, config.seed)
+    about = about_run(stage, data.seen, run, config.checkpoint) | {"floors_from": floors_from}
+    record = build_record(evaluation, about, config.bootstrap, config.seed)
     pictures = draw(stage, data, choose_pictures(evaluation.slices, config.pictures), evaluation)
     write_results(folder, record, evaluation, pictures)
     if config.wandb != "off":
@@ -132,7 +134,8 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
 
         log_evaluation(record, evaluation, pictures, run, config.wandb == "offline", config.wandb_project)
     sys.stdout.write(brief(record))
-    log.info("results: %s (look at report.html)", folder)
+    log.info("%s in all. Look at: %s", spoken(time.perf_counter() - start), folder / "report.html")
+    say_next(*after_evaluation(run))
     return folder
 
 
@@ -150,6 +153,7 @@ def about_run(stage: Stage, data: SliceDataModule, run: Run, checkpoint: str) ->
         "training_fingerprint": run.read_fingerprint(),
         "synthetic": data.synthetic,
         "size": data.size,
+        "crop": data.crop,
         "cost": run.read_cost(),
     }
 
@@ -168,7 +172,8 @@ def about_method(stage: Stage) -> dict[str, Any]:
 def fingerprint_of(data: SliceDataModule, settings: dict[str, Any]) -> dict[str, Any]:
     """Return what the evaluated set is, and log what is doubtful about it."""
     memory = Path(settings["paths"]["cache"]) / "fingerprints"
-    verification = verify_folder(data.folder, data.on_mixed_size, memory, data.progress)
+    to_train = bool(data.normals)
+    verification = verify_folder(data.folder, data.on_mixed_size, memory, data.progress, to_train)
     for line in in_short(verification.findings):
         log.warning("%s", line)
     return verification.fingerprint

@@ -1,6 +1,7 @@
 """Floors: what a slice's brightness and sharpness alone would score. A model that does not beat them shows nothing."""
 
 from collections.abc import Iterable
+from typing import Self
 
 import numpy as np
 import torch
@@ -50,6 +51,13 @@ class PixelFloors:
         # One grey level at least: a pixel that is constant over the normals would divide by nothing.
         self.std = (squares / count - self.mean.square()).clamp(min=0.0).sqrt().clamp(min=1 / 255)
         self.sigma = sigma
+
+    @classmethod
+    def of(cls, mean: Tensor, std: Tensor, sigma: float = 2.0) -> Self:
+        """Return the maps of normals whose mean and standard deviation [1, S, S] are known already."""
+        floors = cls.__new__(cls)
+        floors.mean, floors.std, floors.sigma = mean, std, sigma
+        return floors
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """Return the maps of slices [B, 1, S, S], name -> [B, 1, S, S] >= 0."""

@@ -1,29 +1,38 @@
 """Predict new slices or volumes with a trained detector: scores, maps, lesion candidates and a page to look at."""
 
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from pytorch_lightning.utilities import move_data_to_device
-from tqdm import tqdm
 
-from anomask.build import open_stage
-from anomask.data.loading.inputs import Case, find_inputs, input_batch, read_cases
+from anomask.build import Stage, open_stage
+from anomask.data.loading.frame import Frame
+from anomask.data.loading.inputs import Case, Inputs, find_inputs, input_batch, read_cases
 from anomask.data.loading.slices import to_source
+from anomask.data.volumes.account import Account, table_of
+from anomask.data.volumes.square import resize_to, to_square_pixels
 from anomask.data.volumes.window import window_of
-from anomask.errors import ConfigError, DataError, RunError
+from anomask.errors import ConfigError, DataError, RunError, printable
 from anomask.files import whole_folder
+from anomask.progress import bar
 from anomask.report.prediction.files import MAPS, MARKER, Decision, PredictionWriter
 from anomask.runs.commit import current_commit
 from anomask.runs.folder import Run
 from anomask.settings.schema import PredictConfig
-from anomask.stages.detector import DetectorStage
+from anomask.trained import decision
 
 log = logging.getLogger(__name__)
 
+VALUES = ("hu", "grey")
 FEW_LUNGS = 0.1  # a chest CT shows lung in most slices; below this share something else was given
+
+
+NEUTRAL_FAULT = "a slice, volume or file could not be used; the account beside this folder says which, and why"
+NAMES = ("neutral", "input")
 
 
 class Faults:
@@ -39,6 +48,10 @@ class Faults:
         log.error("%s: %s", type(fault).__name__, fault)
         self.lines.append(str(fault))
 
+    def told(self, names: str) -> list[str]:
+        """Return the lines for a prediction's files; with neutral names they tell no more than the kind of each."""
+        return self.lines if names == "input" else [NEUTRAL_FAULT] * len(self.lines)
+
 
 class Predictor:
     """Turns cases into maps in their own geometry, scores, and the pixels where lesion candidates may lie.
@@ -49,25 +62,31 @@ class Predictor:
         device: where.
     """
 
-    def __init__(self, stage: DetectorStage, batch_size: int, device: str) -> None:
+    def __init__(self, stage: Stage, batch_size: int, device: str) -> None:
         self.stage, self.batch_size, self.device = stage.to(device), batch_size, torch.device(device)
         data, scoring = stage.settings["data"], stage.settings["scoring"]
-        self.size, self.lung_masks, self.within_lung = data["size"], data["lung_masks"], scoring["within_lung"]
+        self.size, self.within_lung = data["size"], scoring["within_lung"]
+        self.lung_masks = data.get("lung_masks", "estimate")  # the phantom's settings had none once
+        self.crop = data.get("crop", "none")  # runs of before it have none
         self.lungs: dict[str, list[bool]] = {}  # series -> whether each of its slices shows lung
 
     def __call__(self, case: Case) -> tuple[list[np.ndarray], list[float], list[np.ndarray]]:
         """Return maps [H, W] float32, scores, and where candidates count [H, W] bool, of each slice."""
         maps, scores, within = [], [], []
         for start in range(0, len(case.pixels), self.batch_size):
-            pixels = case.pixels[start : start + self.batch_size]
-            batch = input_batch(pixels, self.size)
+            own = case.pixels[start : start + self.batch_size]
+            pixels = [to_square_pixels(one, case.spacing_mm) for one in own]
+            batch = input_batch(pixels, self.size, self.crop)
             self.lungs.setdefault(case.series, []).extend(batch.lung_mask.flatten(1).any(1).tolist())
             if not self.within_lung or self.lung_masks == "given":  # as in training and evaluation
                 batch = batch._replace(lung_mask=torch.ones_like(batch.lung_mask))
             found = move_data_to_device(self.stage.detect(move_data_to_device(batch, self.device)), torch.device("cpu"))
-            for values, own, lung in zip(found.anomaly_map, pixels, batch.lung_mask, strict=True):
-                maps.append(to_source(values, own.shape))
-                within.append(to_source(lung.float(), own.shape) >= 0.5)
+            frames = (Frame(*frame) for frame in batch.frame.tolist())
+            for values, lung, frame, square, one in zip(
+                found.anomaly_map, batch.lung_mask, frames, pixels, own, strict=True
+            ):
+                maps.append(resize_to(to_source(values, square.shape, frame), one.shape))
+                within.append(resize_to(to_source(lung.float(), square.shape, frame), one.shape) >= 0.5)
             scores += found.score.tolist()
         return maps, scores, within
 
@@ -97,25 +116,32 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
     target = Path(config.output).resolve() if config.output else run.prediction_folder(place.resolve().name)
     check(config, place, target)
     faults = Faults(config.strict)
-    inputs = find_inputs(place, config.limit, faults)
+    account = Account(place, faults)
+    inputs = find_inputs(place, config.limit, account, config.names == "neutral")
     if inputs.slices and config.maps == "nifti":
         raise ConfigError(
             f"maps is nifti, and {place} has single slices, which have no geometry. Use auto, png or both."
         )
     predictor = Predictor(open_stage(run, config.checkpoint), config.batch_size, config.device)
-    title = f"{place.resolve().name}, by {predictor.stage.settings['name']}"
-    bar = tqdm(desc="predict", unit="slice", total=len(inputs.slices), disable=not config.progress)
-    with whole_folder(target, MARKER) as folder, bar:
-        writer = PredictionWriter(folder, title, decision_of(run), config.maps, config.overlays, config.min_pixels)
-        for case in read_cases(inputs, config.batch_size, window, faults):
-            bar.total += 0 if case.volume is None else len(case.pixels)
+    threshold, normals = decision(run, predictor.stage, config.checkpoint)
+    what = "prediction" if config.names == "neutral" else printable(place.resolve().name)
+    title = f"{what}, by {predictor.stage.settings['name']}"
+    counted = bar(None, "predict", "slice", len(inputs.slices), config.progress)
+    with whole_folder(target, MARKER) as folder, counted:
+        writer = PredictionWriter(
+            folder, title, decision_of(run, threshold, normals), config.maps, config.overlays, config.min_pixels
+        )
+        for case in read_cases(inputs, config.batch_size, window, account, config.values, config.allow_gaps):
+            counted.total += 0 if case.volume is None else len(case.pixels)
             writer.add(case, *predictor(case))
-            bar.update(len(case.pixels))
+            counted.update(len(case.pixels))
             del case  # before the next one is read
         if not writer.slices:
             raise DataError(f"nothing of {place} could be used: {len(faults.lines)} faults, see above.")
         predictor.warn_of_lungs()
-        writer.close(about(config, run, predictor, window) | {"faults": faults.lines})
+        told = {"faults": faults.told(config.names), "volumes": volumes_of(inputs, writer.slices, config.names)}
+        writer.close(about(config, run, predictor, window, threshold) | told)
+    account.tell(table_of(target))
     return target, faults.lines
 
 
@@ -123,12 +149,35 @@ def check(config: PredictConfig, place: Path, target: Path) -> None:
     """Raise a ConfigError for settings that cannot be meant."""
     if config.maps not in MAPS:
         raise ConfigError(f"maps is {config.maps!r}; use one of {', '.join(MAPS)}.")
+    if config.values not in VALUES:
+        raise ConfigError(f"values is {config.values!r}; use one of {', '.join(VALUES)}.")
+    if config.names not in NAMES:
+        raise ConfigError(f"names is {config.names!r}; use one of {', '.join(NAMES)}.")
     for name, least in (("batch_size", 1), ("min_pixels", 1), ("limit", 1)):
         value = getattr(config, name)
         if value is not None and value < least:
             raise ConfigError(f"{name} is {value}; at least {least} is wanted.")
     if place.is_dir() and target.is_relative_to(place.resolve()):
         raise ConfigError(f"output {target} lies in the input {place}: its pictures would be predicted the next time.")
+
+
+def volumes_of(inputs: Inputs, slices: list[dict[str, Any]], names: str) -> list[dict[str, Any]]:
+    """Say which volume is which: how many slices it has, its number in its study, and its first file where names may.
+
+    Args:
+        inputs: what was found.
+        slices: rows of scores.csv.
+        names: as in the settings.
+    """
+    counts = Counter(row["series"] for row in slices)
+    told = []
+    for name, source in inputs.volumes.items():
+        if name in counts:
+            about = {"name": name, "kind": source.kind, "slices": counts[name], "files": len(source.files)}
+            about |= {"series_number": source.number} if source.kind == "dicom" else {}
+            about |= {"first_file": printable(source.files[0].name)} if names == "input" else {}
+            told.append(about)
+    return told
 
 
 def choose_window(given: Any, run: Run) -> tuple[float, float]:
@@ -153,33 +202,41 @@ def choose_window(given: Any, run: Run) -> tuple[float, float]:
     return window_of(prepared)
 
 
-def decision_of(run: Run) -> Decision:
-    """Read the thresholds of a run.
+def decision_of(run: Run, threshold: dict[str, Any], normals: list[float] | None) -> Decision:
+    """Return what is decided with.
+
+    Args:
+        run: for the error.
+        threshold: see `anomask.trained.decision`.
+        normals: scores of the validation normals, or None.
 
     Raises:
-        RunError: it has none for pixels.
+        RunError: there is no threshold for pixels.
     """
-    threshold = run.read_threshold()
     if "pixel" not in threshold:
         raise RunError(
             f"{run.threshold_file} has no threshold for pixels: an old version wrote it. Train the run again."
         )
-    normals = run.read_normal_scores()
     return Decision(
         threshold["threshold"], threshold["pixel"]["threshold"], None if normals is None else np.array(normals)
     )
 
 
-def about(config: PredictConfig, run: Run, predictor: Predictor, window: tuple[float, float]) -> dict[str, Any]:
+def about(
+    config: PredictConfig, run: Run, predictor: Predictor, window: tuple[float, float], threshold: dict[str, Any]
+) -> dict[str, Any]:
     """Return what identifies a prediction: run, code, input and what was decided with."""
     return {
         "run": predictor.stage.settings["name"],
         "run_folder": run.folder.name,
         "checkpoint": config.checkpoint,
         "commit": current_commit(),
-        "input": Path(config.input).resolve().name,
+        **({"input": printable(Path(config.input).resolve().name)} if config.names == "input" else {}),
+        "names": config.names,
         "window_hu": list(window),
+        "values": config.values,
+        "allow_gaps": config.allow_gaps,
         "min_pixels": config.min_pixels,
-        "threshold": run.read_threshold(),
+        "threshold": threshold,
         "note": "For research use only; not a medical device.",
     }

@@ -1,5 +1,6 @@
 """The masks and tables that belong to a volume or an image."""
 
+import glob
 from pathlib import Path
 
 from anomask.errors import ConfigError, DataError
@@ -24,18 +25,19 @@ class Companions:
             DataError: there is no such file, or several.
         """
         try:
-            wanted = pattern.format(**about)
+            plain = pattern.format(**about).removeprefix("./")
+            # Brackets in a name are no pattern: "scan [1].nii" would stand for "scan 1.nii".
+            wanted = pattern.format(**{key: glob.escape(value) for key, value in about.items()}).removeprefix("./")
         except (KeyError, IndexError, ValueError) as error:
             raise ConfigError(f"{pattern!r} cannot be filled in ({error}); known: {', '.join(about)}.") from error
-        wanted = wanted.removeprefix("./")
-        if wanted in self._files:
-            return self._files[wanted]
-        found = [path for path in self._files if fits(path, wanted)] if any(c in wanted for c in "*?[") else []
+        if plain in self._files:
+            return self._files[plain]
+        found = [path for path in self._files if fits(path, wanted)]
         if len(found) == 1:
             return self._files[found[0]]
         if not found and optional:
             return None
         raise DataError(
-            f"{len(found)} files inside the input match {wanted!r}; one is wanted. Correct the pattern {pattern!r}"
+            f"{len(found)} files inside the input match {plain!r}; one is wanted. Correct the pattern {pattern!r}"
             f"{'' if found else ', or allow for none with mask_optional=true'}."
         )

@@ -1,11 +1,9 @@
 """Groups of an input folder: which files belong together, and what is known about them."""
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 from anomask.errors import ConfigError, DataError
@@ -13,6 +11,8 @@ from anomask.errors import ConfigError, DataError
 SPLITS = ("train", "test", "by_patient")
 VALUES = ("hu", "grey")
 LESION_FREE = ("skip", "normal")
+NEEDS = {"mask_labels": ("mask",), "lung_labels": ("lung_mask",), "mask_optional": ("mask",)}
+NEEDS |= {"lesion_free": ("mask", "nodules")}  # options that mean nothing without one of these
 SKIPPED = "skip"  # a disease of this name in a table leaves the slice out
 
 
@@ -50,7 +50,11 @@ class Group:
             )
         if knows_lesions and not self.disease:
             raise ConfigError("mask or nodules are given and no disease: name what they mark, such as disease=covid19.")
-        _check_disease(self.disease)
+        for name in ("mask_labels", "lung_labels"):
+            labels = getattr(self, name)
+            if labels is not None and (not labels or 0 in labels):
+                raise ConfigError(f"{name} is {list(labels)}; name at least one label, and not 0: the background.")
+        check_disease(self.disease)
         try:
             re.compile(self.patient)
         except re.error as error:
@@ -60,6 +64,11 @@ class Group:
         """Say whether a path inside the input belongs to the group."""
         patterns = [self.pattern] if isinstance(self.pattern, str) else self.pattern
         return any(fits(path, pattern) for pattern in patterns)
+
+    def told(self) -> str:
+        """Return what belongs to the group, in words."""
+        pattern = self.pattern if isinstance(self.pattern, str) else ", ".join(self.pattern)
+        return f"pattern {pattern}" + (f", table {self.table}" if self.table else "")
 
     def names_in(self, path: str) -> dict[str, str]:
         """Return what the group's regular expression finds in a path inside the input.
@@ -89,7 +98,7 @@ def build_groups(defaults: Mapping[str, Any], overrides: Sequence[Mapping[str, A
     """Return the groups of a recipe, each with the top-level settings where it says nothing; one group without recipe.
 
     Raises:
-        ConfigError: a key that no group has, or a value that does not exist.
+        ConfigError: a key that no group has, a value that does not exist, or an option that does not apply.
     """
     known = {field.name for field in fields(Group)}
     groups = []
@@ -99,46 +108,18 @@ def build_groups(defaults: Mapping[str, Any], overrides: Sequence[Mapping[str, A
             raise ConfigError(f"a group has the keys {unknown}; the known ones are {', '.join(sorted(known))}.")
         own = {key: value for key, value in defaults.items() if key in known and value is not None}
         groups.append(Group(**(own | dict(override))))
+    for option, needed in NEEDS.items():
+        given = [group for group in groups if getattr(group, option) != getattr(Group, option)]
+        if given and not any(getattr(group, name) for group in given for name in needed):
+            raise ConfigError(
+                f"{option} is {getattr(given[0], option)!r}, and no group has {' or '.join(needed)}: it would do "
+                "nothing. Leave it out, or say where the masks are."
+            )
     return groups
 
 
-def read_table(group: Group, file: Path) -> dict[str, dict[str, str]]:
-    """Read a group's table: for each path inside the input what it says (any of split, disease, patient).
-
-    Raises:
-        DataError: not readable, without a column path, or with a value that does not exist.
-    """
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.reader(stream, delimiter=group.table_separator))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"the table {file} cannot be read ({error}). Wanted: text with a line for each path."
-        ) from error
-    columns = group.table_columns or (rows.pop(0) if rows else [])
-    if "path" not in columns:
-        raise DataError(f"{file} has the columns {columns}; a column 'path' is wanted.")
-    table = {}
-    for line, cells in enumerate(rows, start=1 if group.table_columns else 2):
-        row = {column: cell.strip() for column, cell in zip(columns, cells, strict=False)}
-        if not row.get("path"):
-            continue
-        if group.diseases is not None:
-            row["disease"] = _translate(row.get("disease", ""), group.diseases, f"{file} line {line}")
-        _check_disease(row.get("disease", ""))
-        if row.get("split", "train") not in SPLITS:
-            raise DataError(f"{file} line {line} has split {row['split']!r}; use one of {', '.join(SPLITS)}.")
-        table[row["path"]] = row
-    return table
-
-
-def _translate(value: str, diseases: Mapping[str, str], where: str) -> str:
-    if value not in diseases:
-        raise DataError(f"{where} has the class {value!r}; the recipe knows {', '.join(diseases)}.")
-    return diseases[value]
-
-
-def _check_disease(disease: str) -> None:
+def check_disease(disease: str) -> None:
+    """Raise a ConfigError for a disease that cannot name a folder."""
     if (disease and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", disease)) or disease in ("all", "normal"):
         raise ConfigError(
             f"disease is {disease!r}; it names a folder: letters, digits and _ . - alone, and neither 'all' nor "

@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -10,21 +11,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from anomask import __version__
+from anomask.data.volumes.account import USED, Account, table_of
 from anomask.data.volumes.window import window_of
-from anomask.errors import AnomaskError, ConfigError
+from anomask.errors import AnomaskError, ConfigError, DataError
 from anomask.preparation.groups import Group, build_groups
+from anomask.preparation.named_labels import check_labels
 from anomask.preparation.output import Output
 from anomask.preparation.pseudonyms import Pseudonyms, read_key
 from anomask.preparation.slices import Options, Outcome, prepare_unit
 from anomask.preparation.units import Unit, plan
+from anomask.progress import bar
 
 log = logging.getLogger(__name__)
 
 LUNG_MASKS = ("given", "estimate")
+IDENTITIES = 2  # how volumes are told from one another; folders that were prepared otherwise are not added to
 LIBRARIES = ("numpy", "scipy", "pillow", "pydicom", "nibabel")
 
 
@@ -34,9 +38,10 @@ class Tally:
 
     strict: bool
     written: int = 0
-    dropped: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)  # slices by the reason for which they were left out
     kept: int = 0
     skipped: int = 0
+    soft: list[str] = field(default_factory=list)  # masks with grey edges
     faults: list[AnomaskError] = field(default_factory=list)
 
     def fault(self, error: AnomaskError) -> None:
@@ -46,17 +51,23 @@ class Tally:
         log.error("%s: %s", type(error).__name__, error)
         self.faults.append(error)
 
-    def add(self, unit: Unit, outcome: Outcome) -> None:
-        """Count a unit's outcome."""
+    def add(self, unit: Unit, outcome: Outcome, account: Account) -> None:
+        """Count a unit's outcome, and say in the account what became of its files."""
         self.written += len(outcome.rows)
         self.dropped += outcome.dropped
+        self.soft += outcome.soft
         if outcome.skipped:
             self.skipped += 1
-            log.info("left out: %s", outcome.skipped)
-        elif not outcome.rows and not outcome.faults:
-            log.warning("%s has no slice with enough lung (min_lung_share)", unit.items[0].path)
-        for fault in outcome.faults:
-            self.fault(fault)
+            log.info("left out: %s", account.relative(outcome.skipped))
+        faults = iter(outcome.faults)
+        for item in unit.items:
+            entry = outcome.became.get(item.path)
+            if entry is None:
+                account.fault(next(faults), item.files)
+            elif entry.status == USED:
+                account.use(item.files, entry.why)
+            else:
+                account.leave(item.files, account.relative(entry.why))
 
 
 def prepare(settings: dict[str, Any]) -> Tally:
@@ -76,25 +87,31 @@ def prepare(settings: dict[str, Any]) -> Tally:
     names = Pseudonyms(read_key(Path(settings["key_file"]), folder), plain=not settings["pseudonymise"])
     output = Output(folder)
     tally = Tally(settings["strict"])
-    planned = plan(place, groups, options.dataset, names, tally.fault)
+    account = Account(place, tally.fault)
+    planned = plan(place, groups, options.dataset, names, account)
+    check_labels(planned)
     common = {
         "window": list(options.window),
         "bits": options.bits,
         "pseudonymised": settings["pseudonymise"],
         "key_check": names.digest("check", "key"),  # says whether the key is the same, and nothing else of it
+        "identities": IDENTITIES,
     }
     output.begin(common)
-    waiting = _waiting(planned.units, output, tally)
+    waiting = _waiting(planned, output, tally, account)
     try:
         outcomes = _run(waiting, folder, options, names, settings["workers"])
         with logging_redirect_tqdm():
-            for unit, outcome in tqdm(outcomes, "prepare", len(waiting), disable=not settings["progress"]):
-                tally.add(unit, outcome)
+            for unit, outcome in bar(outcomes, "prepare", "volume or image", len(waiting), settings["progress"]):
+                tally.add(unit, outcome, account)
+        account.report_missed()
     finally:
         rows = output.write_manifest()
+        account.tell(table_of(folder))
     output.write_about(_about(common, settings, groups, rows))
-    if planned.left_out:
-        log.info("%d volumes or images are in no group and were left out", planned.left_out)
+    if tally.soft:
+        text = "%d masks have grey edges (such as %s): what reaches half of the highest value counts as marked"
+        log.warning(text, len(tally.soft), account.relative(tally.soft[0]))
     return tally
 
 
@@ -113,16 +130,18 @@ def _options(settings: dict[str, Any]) -> Options:
     )
 
 
-def _waiting(units: list[Unit], output: Output, tally: Tally) -> list[Unit]:
+def _waiting(units: list[Unit], output: Output, tally: Tally, account: Account) -> list[Unit]:
     waiting = []
     for unit in units:
         try:
             if output.is_finished(unit):
                 tally.kept += 1
+                for item in unit.items:
+                    account.use(item.files, "prepared before")
             else:
                 waiting.append(unit)
-        except AnomaskError as error:
-            tally.fault(error)
+        except DataError as error:
+            account.fault(error, (path for item in unit.items for path in item.files))
     for unit in waiting:  # all of them before the first is written: an image's new name may be another's old one
         output.forget(unit)
     return waiting

@@ -1,6 +1,7 @@
 """One unit's slices: read, windowed, with masks, written whole, and their rows of the manifest."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,15 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from anomask.data.labels import Marked
 from anomask.data.lungs import AIR_HU, estimate_lungs
+from anomask.data.volumes.account import LEFT_OUT, USED, Entry
+from anomask.data.volumes.faults import reading
 from anomask.data.volumes.formats import read_volume
 from anomask.data.volumes.geometry import Volume
 from anomask.data.volumes.images import read_grey, read_label
+from anomask.data.volumes.square import square_spacing, to_square_pixels
+from anomask.data.volumes.values import BRIGHTEST
 from anomask.data.volumes.window import to_grey
 from anomask.errors import AnomaskError, DataError, NotAxialError
 from anomask.files import whole_file
@@ -23,7 +29,8 @@ from anomask.preparation.pseudonyms import Pseudonyms
 from anomask.preparation.units import Item, Unit
 from anomask.preparation.volume_masks import nodule_slices, read_volume_mask
 
-BRIGHTEST = 255.0  # of 8-bit grey
+WITHOUT_LESION, WITH_LESION = "without lesion (lesion_free)", "with a lesion, in train"  # why slices are left out
+LITTLE_LUNG = "with too little lung (min_lung_share)"
 ESTIMATED_AT = 256  # pixels a side
 
 
@@ -55,50 +62,72 @@ class Outcome(NamedTuple):
     """What became of a unit."""
 
     rows: list[Row]
-    dropped: int  # slices with too little lung, or left out by lesion_free
+    dropped: Counter[str]  # slices that were left out, by reason
     faults: list[AnomaskError]
     skipped: str  # why a unit that is in order has no slices, '' otherwise
+    soft: list[str]  # masks whose edges are grey, see `find_marked`
+    became: dict[str, Entry]  # by path; an item without an entry has a fault, in the order of the items
 
 
 def prepare_unit(unit: Unit, output: Path, options: Options, names: Pseudonyms) -> Outcome:
     """Write the slices of a unit and mark it as finished; a fault leaves none of its slice's files behind."""
     rows: list[Row] = []
     faults: list[AnomaskError] = []
-    dropped, skipped = 0, ""
+    became: dict[str, Entry] = {}
+    dropped, skipped, soft = Counter(), "", []
     for item in unit.items:
         try:
-            found, row = _read(item, options, names)
+            found, row = _read(item, options, names, soft)
+            own, left = [], Counter()
             for piece in found:
-                written = _write(piece, item.group, row, output, options)
-                dropped += written is None
-                rows += [written] if written else []
+                reason = _why_not(piece, item.group, row["split"], options)
+                if reason:
+                    left[reason] += 1
+                else:
+                    own.append(_write(piece, item.group, row, output, options))
+            rows += own
+            dropped += left
+            if item.source and not own:
+                raise DataError(f"{item.path} gave none of its {left.total()} slices: {told(left)}.")
+            became[item.path] = Entry(USED, "slices") if own else Entry(LEFT_OUT, told(left))
         except NotAxialError as reason:
             skipped = str(reason)
+            became[item.path] = Entry(LEFT_OUT, skipped)
         except AnomaskError as fault:
             faults.append(fault)
     if not faults or rows:
         Output(output).finish(unit, rows, complete=not faults)
-    return Outcome(rows, dropped, faults, skipped)
+    return Outcome(rows, dropped, faults, skipped, soft, became)
 
 
-def _read(item: Item, options: Options, names: Pseudonyms) -> tuple[Iterable[Found], Row]:
+def told(counts: Counter[str]) -> str:
+    """Return counts in words."""
+    return ", ".join(f"{count} {what}" for what, count in counts.items()) or "none"
+
+
+def _read(item: Item, options: Options, names: Pseudonyms, soft: list[str]) -> tuple[Iterable[Found], Row]:
     """Return an item's slices and what their rows have in common; all reading is done before the first is written."""
     own = f"{options.dataset}/{item.path}"
     if item.image is not None:
         series = f"{options.dataset}/{Path(item.path).parent}"
-        return [_image(item, options)], _row(item.patient, series, item.group, options, names)
+        return [_image(item, options, soft)], _row(item.patient, series, item.group, options, names)
     volume = read_volume(item.source, options.allow_gaps, item.group.values)
-    if item.group.values == "grey" and (volume.hu.min() < 0 or volume.hu.max() > BRIGHTEST):
-        raise DataError(
-            f"{item.path} holds values from {volume.hu.min():.0f} to {volume.hu.max():.0f}; values=grey means 0 to "
-            f"{BRIGHTEST:.0f}, windowed already. Use values=hu if they are HU."
-        )
-    series = volume.series if item.source.kind == "dicom" else own
-    row = _row(item.patient or volume.patient or series, series, item.group, options, names)
-    row["spacing_mm"] = " ".join(f"{length:.4g}" for length in volume.spacing_mm)
-    lesion = read_volume_mask(item.mask, volume, item.group.mask_labels) if item.mask else None
-    lung = read_volume_mask(item.lung_mask, volume, item.group.lung_labels) if item.lung_mask else None
+    series = item.source.identity or own
+    # Without a patient the study is one: its series are of one person.
+    patient = item.patient or volume.patient or item.source.study or series
+    row = _row(patient, series, item.group, options, names)
+    spacing = (volume.spacing_mm[0], *square_spacing(volume.spacing_mm[1:]))
+    row["spacing_mm"] = " ".join(f"{length:.4g}" for length in spacing)
+    lesion, lung = (
+        _mask_of(path, read_volume_mask(path, volume, labels), soft) if path else None
+        for path, labels in ((item.mask, item.group.mask_labels), (item.lung_mask, item.group.lung_labels))
+    )
     return _slices_of(volume, lesion, lung, item, options), row
+
+
+def _mask_of(path: Path, marked: Marked, soft: list[str]) -> np.ndarray:
+    soft += [str(path)] if marked.soft else []
+    return marked.mask
 
 
 def _slices_of(
@@ -107,22 +136,27 @@ def _slices_of(
     has_lesion = None if lesion is None else lesion.any(axis=(1, 2))
     if item.nodules:
         has_lesion = nodule_slices(item.nodules, volume)
+    spacing = volume.spacing_mm[1:]
     window, threshold = (options.window, AIR_HU) if item.group.values == "hu" else ((0.0, BRIGHTEST), None)
     for z, values in enumerate(volume.hu):
+        own_lung = _estimate(to_square_pixels(values, spacing), threshold) if lung is None else lung[z]
         yield Found(
-            pixels=to_grey(values, window, options.bits),
+            pixels=to_square_pixels(to_grey(values, window, options.bits), spacing),
             index=z,
-            lung=_estimate(values, threshold) if lung is None else lung[z],
+            lung=own_lung if lung is None else to_square_pixels(own_lung, spacing),
             lung_given=lung is not None,
-            lesion=None if lesion is None else lesion[z],
+            lesion=None if lesion is None else to_square_pixels(lesion[z], spacing),
             has_lesion=None if has_lesion is None else bool(has_lesion[z]),
         )
 
 
-def _image(item: Item, options: Options) -> Found:
-    values = read_grey(item.image)
-    lesion = read_label(item.mask, values.shape) if item.mask else None
-    lung = read_label(item.lung_mask, values.shape) if item.lung_mask else None
+def _image(item: Item, options: Options, soft: list[str]) -> Found:
+    with reading(item.image, "an image"):
+        values = read_grey(item.image)
+    lesion, lung = (
+        _mask_of(path, read_label(path, values.shape, labels), soft) if path else None
+        for path, labels in ((item.mask, item.group.mask_labels), (item.lung_mask, item.group.lung_labels))
+    )
     if values.dtype == np.uint8:
         pixels = to_grey(values, (0.0, BRIGHTEST), options.bits)
     elif item.group.values == "grey":
@@ -160,15 +194,18 @@ def _row(patient: str, series: str, group: Group, options: Options, names: Pseud
     }
 
 
-def _write(found: Found, group: Group, row: Row, output: Path, options: Options) -> Row | None:
-    """Write a slice and its masks; return its row, or None where it is left out."""
-    split, disease = row["split"], group.disease
-    if found.has_lesion is False:
-        if group.lesion_free == "skip":
-            return None
-        disease = ""
-    if (disease and split == "train") or found.lung.mean() < options.min_lung_share:
-        return None
+def _why_not(found: Found, group: Group, split: str, options: Options) -> str:
+    """Say why a slice is left out, or '' where it is written."""
+    if found.has_lesion is False and group.lesion_free == "skip":
+        return WITHOUT_LESION
+    if group.disease and split == "train" and found.has_lesion is not False:
+        return WITH_LESION
+    return LITTLE_LUNG if found.lung.mean() < options.min_lung_share else ""
+
+
+def _write(found: Found, group: Group, row: Row, output: Path, options: Options) -> Row:
+    """Write a slice and its masks; return its row."""
+    split, disease = row["split"], "" if found.has_lesion is False else group.disease
     parts = filter(None, (row["patient"], row["series"] if row["series"] != row["patient"] else ""))
     name = f"{'_'.join(parts)}_{found.index:04d}.png"
     folder = f"{split}/abnormal/{disease}" if disease else f"{split}/normal"

@@ -1,25 +1,33 @@
 """What is to be prepared: one unit is a volume, or some images of a folder, prepared and remembered as a whole."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from zlib import crc32
 
 from anomask.data.folder.manifest import natural_key
+from anomask.data.volumes.account import Account
 from anomask.data.volumes.formats import group_volumes
 from anomask.data.volumes.geometry import VolumeSource
 from anomask.data.volumes.images import is_image
 from anomask.data.volumes.nifti import stem_of
-from anomask.data.volumes.walk import OnFault, files_below
+from anomask.data.volumes.walk import files_below
 from anomask.errors import ConfigError, DataError
 from anomask.preparation.companions import Companions
-from anomask.preparation.groups import SKIPPED, Group, read_table
+from anomask.preparation.groups import SKIPPED, Group
+from anomask.preparation.patients import warn_of_patients
 from anomask.preparation.pseudonyms import Pseudonyms
+from anomask.preparation.tables import Table
 
 # Images of a folder are spread over so many units by their names: a unit is what is done again after a kill.
 BUCKETS = 64
+BESIDE_VOLUMES = (
+    "images beside volumes; pattern='*.png' (or jpg, tif) takes the images, pattern='*.nii.gz' or that of the series "
+    "leaves them out"
+)
+IN_NO_GROUP = "in no group (pattern)"
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,11 @@ class Item:
         """The image, or the file of the volume; a series' folder."""
         return self.image or self.source.path
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that its slices lie in."""
+        return self.source.files if self.source else (self.image,)
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -52,73 +65,85 @@ class Unit:
     items: tuple[Item, ...]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """All units of an input, and the files that no group wants."""
-
-    units: list[Unit]
-    left_out: int
-
-
-def plan(place: Path, groups: Sequence[Group], dataset: str, names: Pseudonyms, on_fault: OnFault) -> Plan:
-    """Find everything to prepare in a folder or file. Images count only where there are no volumes.
+def plan(place: Path, groups: Sequence[Group], dataset: str, names: Pseudonyms, account: Account) -> list[Unit]:
+    """Find everything to prepare in a folder or file. Images count only where no volume is in a group.
 
     Args:
         place: the input.
         groups: the first that matches a path has it.
         dataset: name of the data set; tells equally named files of two inputs apart.
         names: for pseudonyms.
-        on_fault: called with each fault of one file; the rest goes on.
+        account: told of each file that is in no unit, and of each fault; the rest goes on.
 
     Raises:
         DataError: there is nothing to prepare, or a table cannot be read.
         ConfigError: images without patients are to be split by patient.
     """
     root = place if place.is_dir() else place.parent
-    files = {path.relative_to(root).as_posix(): path for path in files_below(place, on_fault)}
-    sources = group_volumes(files.values(), on_fault)
-    found = [(_path_of(source, root), source) for source in sources]
-    if not found:
-        found = [(path, None) for path in sorted(files, key=natural_key) if is_image(files[path])]
-    items, faults = _choose(found, groups, files)
+    files = {account.inside(path): path for path in files_below(place, account.fault)}
+    sources = group_volumes(files.values(), account)
+    found = [(account.inside(_file_of(source)), source) for source in sources]
+    images = [(path, None) for path in sorted(files, key=natural_key) if is_image(files[path])]
+    if not any(group.matches(path) for path, _ in found for group in groups):
+        found, images = [*found, *images], []
+    account.miss((files[path] for path, _ in images), BESIDE_VOLUMES)
+    _leave_unmatched(files, groups, account)
+    items, faults = _choose(found, groups, files, account)
     # A mask that lies beside its volume is found as a volume, too.
     masks = {path for item in items for path in (item.mask, item.lung_mask) if path}
     items = [item for item in items if item.file not in masks]
     faults = {path: fault for path, fault in faults.items() if files[path] not in masks}
-    for fault in faults.values():
-        on_fault(fault)
+    account.use(masks, "mask")
+    account.use({item.nodules for item in items if item.nodules}, "list of nodules")
+    by_path = {path: source.files if source else [files[path]] for path, source in found}
+    for path, fault in faults.items():
+        account.fault(fault, by_path[path])
     if not items and not faults:
         raise DataError(
             f"nothing to prepare in {place}: {len(files)} files, {len(found)} volumes or images, none of them in a "
-            f"group ({'; '.join(str(group.pattern) for group in groups)}). Wanted: DICOM, NIfTI, MetaImage or images."
+            f"group ({'; '.join(group.told() for group in groups)}). Wanted: DICOM, NIfTI, MetaImage or images."
         )
+    warn_of_patients(item.source for item in items if item.source and not item.patient)
     units = _volume_units([item for item in items if item.source], dataset, names, root)
-    units += _image_units([item for item in items if item.image], dataset, names, root)
-    return Plan(units, len(found) - len(items) - len(faults) - len(masks & {files[path] for path, _ in found}))
+    return units + _image_units([item for item in items if item.image], dataset, names, root)
 
 
-def _path_of(source: VolumeSource, root: Path) -> str:
-    return (source.files[0] if source.kind == "dicom" else source.path).relative_to(root).as_posix()
+def _file_of(source: VolumeSource) -> Path:
+    return source.files[0] if source.kind == "dicom" else source.path
+
+
+def _leave_unmatched(files: dict[str, Path], groups: Sequence[Group], account: Account) -> None:
+    """Say of what no pattern matches that a setting leaves it out; so it is not missed."""
+    outside = [file for path, file in files.items() if not any(group.matches(path) for group in groups)]
+    account.leave((file for file in outside if account.is_missed(file)), IN_NO_GROUP)
 
 
 def _choose(
-    found: Sequence[tuple[str, VolumeSource | None]], groups: Sequence[Group], files: dict[str, Path]
+    found: Sequence[tuple[str, VolumeSource | None]], groups: Sequence[Group], files: dict[str, Path], account: Account
 ) -> tuple[list[Item], dict[str, DataError]]:
     """Give each volume or image to the first group that matches it; return the items, and a fault by path."""
     companions = Companions(files)
-    tables = [read_table(group, companions.find(group.table, {})) if group.table else None for group in groups]
+    tables = [Table.of(group, companions, account) for group in groups]
     items: list[Item] = []
     faults: dict[str, DataError] = {}
     for path, source in found:
-        rows = ((group, _row_of(path, table)) for group, table in zip(groups, tables, strict=True))
-        group, row = next(((group, row) for group, row in rows if row is not None and group.matches(path)), (None, {}))
-        if group is None or row.get("disease") == SKIPPED:
+        own_files = source.files if source else [files[path]]
+        rows = ((group, table.row_of(path)) for group, table in zip(groups, tables, strict=True) if group.matches(path))
+        group, row = next(((group, row) for group, row in rows if row is not None), (None, {}))
+        if group is None:
+            matched = any(group.matches(path) for group in groups)
+            account.leave(own_files, "not in the table" if matched else IN_NO_GROUP)
+            continue
+        if row.get("disease") == SKIPPED:
+            account.leave(own_files, f"of a class that is left out ({SKIPPED})")
             continue
         own = replace(group, **{key: row[key] for key in ("split", "disease") if row.get(key)})
         try:
             items.append(_item(path, source, own, row, companions, files))
         except DataError as fault:
             faults[path] = fault
+    for table in tables:
+        table.report_unmatched(files, account)
     return items, faults
 
 
@@ -143,21 +168,16 @@ def _item(
     return Item(path, group, about["patient"], source, image, mask=mask, lung_mask=lung_mask, nodules=nodules)
 
 
-def _row_of(path: str, table: dict[str, dict[str, str]] | None) -> dict[str, str] | None:
-    if table is None:
-        return {}
-    # A table may name a volume's file, its folder, or a file by its name alone.
-    parents = [parent.as_posix() for parent in Path(path).parents]
-    return next((table[key] for key in (path, *parents, Path(path).name) if key in table), None)
-
-
 def _volume_units(items: Sequence[Item], dataset: str, names: Pseudonyms, root: Path) -> list[Unit]:
     units = []
+    told = Counter(item.source.identity for item in items)
     for item in items:
-        # A series has an id of its own, wherever it lies; a file is known by its place in its data set.
-        known = item.source.kind == "dicom"
-        identity = item.source.series if known else f"{dataset}/{item.path}"
-        units.append(_unit(f"volume:{identity}", (item,), names, "" if known else str(root.resolve())))
+        # A series has an id of its own, wherever it lies, as long as no other has the same; a file, and a series
+        # without an id, is known by its place in its data set.
+        known = told[item.source.identity] == 1 and item.source.identity
+        units.append(
+            _unit(f"volume:{known or f'{dataset}/{item.path}'}", (item,), names, "" if known else str(root.resolve()))
+        )
     return units
 
 

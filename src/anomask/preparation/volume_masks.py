@@ -1,11 +1,13 @@
 """Masks and nodule lists that belong to a volume."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
+from anomask.data.labels import Marked, find_marked
 from anomask.data.volumes.formats import read_volume
 from anomask.data.volumes.geometry import Volume, VolumeSource
 from anomask.data.volumes.metaimage import is_metaimage
@@ -15,20 +17,18 @@ from anomask.errors import DataError
 FARTHEST_MM = 1.0  # by which a mask's corners may lie off its volume's: headers are rounded
 
 
-def read_volume_mask(path: Path, volume: Volume, labels: list[int] | None) -> np.ndarray:
-    """Read a mask of a volume: [Z, H, W] bool.
+def read_volume_mask(path: Path, volume: Volume, labels: Sequence[int] | None) -> Marked:
+    """Read a mask of a volume; see `find_marked`.
 
     Args:
         path: NIfTI or MetaImage file.
         volume: what it belongs to.
-        labels: values that count; None is every value but 0.
+        labels: the classes that count; None is every class but 0.
 
     Raises:
-        DataError: damaged, or it does not lie on its volume.
+        DataError: damaged, not of labels, or it does not lie on its volume.
     """
-    if not (is_nifti(path) or is_metaimage(path)):
-        raise DataError(f"{path} is the mask of a volume; a NIfTI or MetaImage file is wanted.")
-    mask = read_volume(VolumeSource(path, "nifti" if is_nifti(path) else "metaimage", (path,)), values="labels")
+    mask = _open(path)
     if mask.hu.shape != volume.hu.shape:
         raise DataError(
             f"{path} has {mask.hu.shape} voxels, its volume {volume.source} {volume.hu.shape}. Export the mask on the "
@@ -40,7 +40,22 @@ def read_volume_mask(path: Path, volume: Volume, labels: list[int] | None) -> np
         raise DataError(
             f"{path} lies {off:.1f} mm off its volume {volume.source}. Export the mask on the volume's own grid."
         )
-    return np.isin(mask.hu, labels) if labels is not None else mask.hu != 0
+    return find_marked(mask.hu, labels, str(path))
+
+
+def labels_of_volume(path: Path, wanted: Sequence[int]) -> frozenset[int]:
+    """Return the classes in a mask of which `wanted` are to count.
+
+    Raises:
+        DataError: damaged, or not of labels.
+    """
+    return find_marked(_open(path).hu, wanted, str(path)).labels
+
+
+def _open(path: Path) -> Volume:
+    if not (is_nifti(path) or is_metaimage(path)):
+        raise DataError(f"{path} is the mask of a volume; a NIfTI or MetaImage file is wanted.")
+    return read_volume(VolumeSource(path, "nifti" if is_nifti(path) else "metaimage", (path,)), values="labels")
 
 
 def nodule_slices(path: Path, volume: Volume) -> np.ndarray:

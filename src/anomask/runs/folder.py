@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from filelock import FileLock, Timeout
 
 from anomask.errors import RunError
-from anomask.files import link_whole, whole_file, write_json, write_text
+from anomask.files import link_whole, remove_leftovers, write_json, write_text
+from anomask.runs.checkpoints import digest, load_checkpoint, write_checkpoint
+from anomask.runs.paths import RunPaths
 
 log = logging.getLogger(__name__)
 
@@ -21,64 +22,8 @@ LOCK_WAIT = 10.0  # seconds; the workers of a process that was killed end within
 
 
 @dataclass(frozen=True)
-class Run:
-    """One training run's folder.
-
-    ``config.yaml`` settings, resolved · ``checkpoints/best.ckpt, last.ckpt`` · ``threshold.json`` decision threshold ·
-    ``normal_scores.json`` of validation normals ·
-    ``validation.json`` the figure that chose `best` · ``fingerprint.json`` the data it learned from · ``cost.json`` ·
-    ``pictures/`` training panels · ``evaluation/<name>/`` results · ``predictions/<name>/`` of new slices ·
-    ``metrics.csv`` where logger=csv · ``wandb.json`` and ``wandb/`` where logger=wandb.
-    """
-
-    folder: Path
-
-    @property
-    def settings_file(self) -> Path:
-        """The run's settings as YAML."""
-        return self.folder / "config.yaml"
-
-    @property
-    def threshold_file(self) -> Path:
-        """The decision threshold and what it means."""
-        return self.folder / "threshold.json"
-
-    @property
-    def validation_file(self) -> Path:
-        """The validation figure of the best checkpoint."""
-        return self.folder / "validation.json"
-
-    @property
-    def cost_file(self) -> Path:
-        """What the training cost."""
-        return self.folder / "cost.json"
-
-    @property
-    def normal_scores_file(self) -> Path:
-        """The slice scores of the validation normals."""
-        return self.folder / "normal_scores.json"
-
-    @property
-    def fingerprint_file(self) -> Path:
-        """What the data of the training was."""
-        return self.folder / "fingerprint.json"
-
-    @property
-    def wandb_file(self) -> Path:
-        """The id of its W&B run, and the highest step given to it."""
-        return self.folder / "wandb.json"
-
-    def checkpoint_file(self, which: str) -> Path:
-        """The checkpoint `best` or `last`."""
-        return self.folder / "checkpoints" / f"{which}.ckpt"
-
-    def evaluation_folder(self, name: str) -> Path:
-        """Where the results on the data set `name` go."""
-        return self.folder / "evaluation" / name
-
-    def prediction_folder(self, name: str) -> Path:
-        """Where the predictions of the input `name` go."""
-        return self.folder / "predictions" / name
+class Run(RunPaths):
+    """One training run's folder: reading and writing what is in it."""
 
     def write_settings(self, settings: dict[str, Any]) -> None:
         """Write the settings of this run."""
@@ -92,7 +37,13 @@ class Run:
         """
         if not self.settings_file.is_file():
             raise RunError(f"no config.yaml in {self.folder}. Wanted: a run folder that anomask train wrote.")
-        return yaml.safe_load(self.settings_file.read_text(encoding="utf-8"))
+        try:
+            settings = yaml.safe_load(self.settings_file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise RunError(f"{self.settings_file} is damaged ({type(error).__name__}). Restore it.") from error
+        if not isinstance(settings, dict):
+            raise RunError(f"{self.settings_file} holds no settings. Wanted: what anomask train wrote. Restore it.")
+        return settings
 
     def load_checkpoint(self, which: str = "best") -> dict[str, Any]:
         """Load a checkpoint: `state_dict` and `settings`, plain values and tensors only.
@@ -102,33 +53,40 @@ class Run:
         """
         file = self.checkpoint_file(which)
         if not file.is_file():
-            found = sorted(path.stem for path in file.parent.glob("*.ckpt"))
+            found = sorted(path.stem for path in file.parent.glob("[!.]*.ckpt"))
+            todo = f"continue it with: anomask train resume={self.folder}" if found else "train it again"
             raise RunError(
                 f"no checkpoint {which!r} in {file.parent} (found: {', '.join(found) or 'none'}). The run has not "
-                f"validated yet or was cut off; continue it with resume={self.folder}."
+                f"validated yet or was cut off; {todo}."
             )
         return load_checkpoint(file)
 
     def write_checkpoint(self, which: str, checkpoint: dict[str, Any]) -> None:
         """Write a checkpoint: `state_dict` and `settings`, plain values and tensors only."""
-        with whole_file(self.checkpoint_file(which)) as file:
-            torch.save(checkpoint, file)
+        write_checkpoint(self.checkpoint_file(which), checkpoint)
 
     def write_threshold(self, threshold: dict[str, Any]) -> None:
-        """Write the decision thresholds with their meaning, see `anomask.scoring.threshold.thresholds`."""
-        write_json(self.threshold_file, threshold)
+        """Write the decision thresholds with their meaning, see `anomask.report.record.threshold`."""
+        write_json(self.threshold_file, threshold | {"checkpoint": digest(self.checkpoint_file("best"))})
 
     def read_threshold(self) -> dict[str, Any]:
-        """Read the decision threshold.
+        """Read the decision threshold, which was fixed with the best checkpoint.
 
         Raises:
-            RunError: the run has none.
+            RunError: the run has none, or one that was fixed with other weights.
         """
-        if not self.threshold_file.is_file():
+        threshold = _read(self.threshold_file)
+        if threshold is None:
             raise RunError(
-                f"no threshold.json in {self.folder}: its training did not finish. Resume it with resume={self.folder}."
+                f"no threshold.json in {self.folder}: its training did not finish. Go on with: anomask train "
+                f"resume={self.folder}"
             )
-        return json.loads(self.threshold_file.read_text(encoding="utf-8"))
+        if threshold.get("checkpoint", self._best()) != self._best():  # older runs did not write it
+            raise RunError(
+                f"{self.threshold_file} was fixed with other weights than checkpoints/best.ckpt: the training went on "
+                f"and was cut off, or a file was replaced. Finish it: anomask train resume={self.folder}"
+            )
+        return threshold
 
     def write_normal_scores(self, scores: list[float]) -> None:
         """Write the slice scores of the validation normals, which place a new slice among them."""
@@ -136,8 +94,7 @@ class Run:
 
     def read_normal_scores(self) -> list[float] | None:
         """Read the scores of the validation normals in rising order, or None where the run did not write them."""
-        file = self.normal_scores_file
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        return _read(self.normal_scores_file, list)
 
     def write_validation(self, monitor: str, mode: str, value: float) -> None:
         """Write the validation figure that chose the best checkpoint: searches look at it, never at test figures."""
@@ -145,15 +102,15 @@ class Run:
 
     def read_validation(self) -> dict[str, Any] | None:
         """Read the validation figure: monitor, mode ('min' or 'max') and value; None where the run has none."""
-        return json.loads(self.validation_file.read_text(encoding="utf-8")) if self.validation_file.is_file() else None
+        return _read(self.validation_file)
 
     def write_cost(self, about: dict[str, Any]) -> None:
         """Write what the training cost; the last file of a run, which is finished by it."""
-        write_json(self.cost_file, about)
+        write_json(self.cost_file, about | {"checkpoint": digest(self.checkpoint_file("best"))})
 
     def read_cost(self) -> dict[str, Any] | None:
         """Read what the training cost, or None where the run did not write it."""
-        return json.loads(self.cost_file.read_text(encoding="utf-8")) if self.cost_file.is_file() else None
+        return _read(self.cost_file)
 
     def write_fingerprint(self, fingerprint: dict[str, Any]) -> None:
         """Write what the data of the training was, see `anomask.data.checks.fingerprint`."""
@@ -161,8 +118,7 @@ class Run:
 
     def read_fingerprint(self) -> dict[str, Any] | None:
         """Read what the data of the training was, or None where it was not verified."""
-        file = self.fingerprint_file
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        return _read(self.fingerprint_file)
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -183,6 +139,8 @@ class Run:
         except NotImplementedError:
             log.warning("%s is on a file system without locks: nothing keeps a second process out", self.folder)
         try:
+            for place in (self.folder, self.folder / "checkpoints"):
+                remove_leftovers(place)  # of a process that was killed while it wrote
             yield
         finally:
             lock.release()
@@ -196,8 +154,33 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether training, threshold and cost are all there."""
-        return self.cost_file.is_file()
+        """Whether the run can be used: trained to the end, its best checkpoint whole, the threshold fixed with it."""
+        return self.missing is None
+
+    @property
+    def missing(self) -> str | None:
+        """What a run that cannot be used lacks, or None."""
+        try:
+            cost, best = self.read_cost(), self._best()
+            if cost is None:
+                return "its training has not ended"
+            if "checkpoint" not in cost:  # older runs did not write it
+                self.load_checkpoint("best")
+            elif cost["checkpoint"] != best:
+                return "checkpoints/best.ckpt is not what its training ended with"
+            if self.read_settings().get("stage", {}).get("name") != "codebook":
+                self.read_threshold()
+        except RunError as error:
+            return str(error)
+        return None
+
+    def _best(self) -> str | None:
+        file = self.checkpoint_file("best")
+        return digest(file) if file.is_file() else None
+
+    def reopen(self) -> None:
+        """Take the run for unfinished: its training goes on."""
+        self.cost_file.unlink(missing_ok=True)
 
     @property
     def label(self) -> str:
@@ -206,50 +189,17 @@ class Run:
 
     def link_latest(self) -> None:
         """Point ``latest`` beside this folder at it."""
-        link_whole(self.folder.parent / "latest", Path(self.folder.name))
+        folder = self.folder.resolve()  # `latest` must not point at itself
+        link_whole(folder.parent / "latest", Path(folder.name))
 
 
-def load_checkpoint(file: Path) -> dict[str, Any]:
-    """Load a checkpoint file: `state_dict` and `settings`, plain values and tensors only.
-
-    Raises:
-        RunError: it is cut off, or not one of ours.
-    """
+def _read(file: Path, kind: type = dict) -> Any:
+    if not file.is_file():
+        return None
     try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a dozen kinds for a damaged file; all mean the same to a user
-        raise RunError(
-            f"{file} cannot be read ({type(error).__name__}): it is cut off or damaged. Use the run's "
-            "other checkpoint (checkpoint=last or best) or train again."
-        ) from error
-    if not isinstance(checkpoint, dict) or not {"settings", "state_dict"} <= checkpoint.keys():
-        raise RunError(f"{file} is not an anomask checkpoint: it has no settings beside its weights.")
-    return checkpoint
-
-
-def find_run(text: str, runs_folder: str, *stages: str) -> Run:
-    """Find a run by its folder, or by its name (the latest run of that name).
-
-    Args:
-        text: a path, or a folder's name inside `runs_folder`.
-        runs_folder: where run folders are kept.
-        stages: what kinds of run will do: 'codebook', 'detector', 'baseline'.
-
-    Raises:
-        RunError: there is none, or it is of the other stage.
-    """
-    places = [Path(text), Path(text) / "latest", Path(runs_folder) / text / "latest", Path(runs_folder) / text]
-    wanted = " or ".join(stages)
-    for folder in places:
-        run = Run(folder.resolve())
-        if not run.settings_file.is_file():
-            continue
-        found = run.read_settings().get("stage", {}).get("name")
-        if found not in stages:
-            raise RunError(f"{text} is a run of stage {found}; wanted: stage {wanted}.")
-        return run
-    known = sorted(str(path.parent) for path in Path(runs_folder).glob("*/latest"))
-    raise RunError(
-        f"no {wanted} run at {text!r} (looked for config.yaml in {', '.join(map(str, places))}). Known runs: "
-        f"{', '.join(known) or 'none'}. Train one first: anomask train stage={stages[0]} ..."
-    )
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{file} is damaged ({error}). Restore it, or train the run again.") from error
+    if not isinstance(found, kind):
+        raise RunError(f"{file} holds a {type(found).__name__}; wanted is a {kind.__name__}. Restore it.")
+    return found

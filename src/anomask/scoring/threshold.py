@@ -3,7 +3,15 @@
 import math
 from collections.abc import Sequence
 
-from anomask.errors import DataError
+from anomask.errors import ConfigError, DataError
+
+
+def normals_needed(specificity: float) -> int:
+    """Return the fewest validation normals that can fix a threshold of a specificity in (0, 1)."""
+    count = max(1, int(specificity / (1 - specificity)) - 1)  # the quotient, but for its rounding
+    while math.ceil((count + 1) * specificity) > count:
+        count += 1
+    return count
 
 
 def conformal_threshold(normal_scores: Sequence[float], specificity: float) -> float:
@@ -22,11 +30,22 @@ def conformal_threshold(normal_scores: Sequence[float], specificity: float) -> f
     scores = sorted(float(score) for score in normal_scores)
     if not all(math.isfinite(score) for score in scores):
         raise DataError("a validation normal has a score that is not finite; the model has diverged. Train it again.")
-    rank = math.ceil((len(scores) + 1) * specificity)
-    if rank > len(scores):
-        needed = math.ceil(specificity / (1 - specificity))
+    return scores[require_normals(len(scores), specificity) - 1]
+
+
+def require_normals(count: int, specificity: float) -> int:
+    """Return which of the scores of so many normals, counted from 1 upwards, is the threshold.
+
+    Raises:
+        ConfigError: a specificity that is no share.
+        DataError: too few normals for this target.
+    """
+    if not 0 < specificity < 1:
+        raise ConfigError(f"scoring.specificity is {specificity}; wanted is a share between 0 and 1, such as 0.95.")
+    rank = math.ceil((count + 1) * specificity)
+    if rank > count:
         raise DataError(
-            f"{len(scores)} validation normals cannot fix a threshold of specificity {specificity}; {needed} are "
-            "needed. Raise data.validation_share or lower scoring.specificity."
+            f"{count} validation normals cannot fix a threshold of specificity {specificity}; "
+            f"{normals_needed(specificity)} are needed. Raise data.validation_share or lower scoring.specificity."
         )
-    return scores[rank - 1]
+    return rank

@@ -7,13 +7,14 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from anomask.settings import schema
-from anomask.settings.key import UNKEYED, settings_key
+from anomask.settings.key import HARMLESS, settings_key
 
 SHIPPED = Path(__file__).parents[1] / "conf"  # inside the wheel; in a checkout a link to conf/ at its top
 CONF_FOLDER = SHIPPED.resolve() if SHIPPED.is_dir() else Path(__file__).parents[3] / "conf"  # no links on some systems
 
 SCHEMAS = {
     "schema": schema.Config,
+    "fit_schema": schema.FitConfig,
     "external_schema": schema.ExternalConfig,
     "evaluate_schema": schema.EvaluateConfig,
     "predict_schema": schema.PredictConfig,
@@ -34,8 +35,13 @@ def register() -> None:
         store.store(name=name, node=node)
 
 
+def register_alone(verb: str) -> None:
+    """Make ``conf/<verb>.yaml`` known to Hydra without the folder that it is in, whose groups it does not have."""
+    ConfigStore.instance().store(name=verb, node=OmegaConf.load(CONF_FOLDER / f"{verb}.yaml"), package="_global_")
+
+
 def _key_of_root(_root_: DictConfig) -> str:
-    values = {name: _root_[name] for name in _root_ if name not in ("hydra", *UNKEYED)}
+    values = {name: _root_[name] for name in _root_ if name == "run" or name not in ("hydra", *HARMLESS)}
     return settings_key({name: plain(v) if OmegaConf.is_config(v) else v for name, v in values.items()})
 
 

@@ -22,13 +22,15 @@ class PathsConfig:
 class ModelConfig:
     """Networks of both stages; `conf/model`."""
 
-    width: int = MISSING
-    encoder: dict[str, Any] = MISSING
-    quantiser: dict[str, Any] = MISSING
-    decoder: dict[str, Any] = MISSING
-    classifier: dict[str, Any] = MISSING
+    network: dict[str, Any] | None = None  # of a detector of pixels; null: one of tokens, all that follows
+    view: dict[str, Any] | None = None  # of a codebook, beside the slice
+    width: int | None = None
+    encoder: dict[str, Any] | None = None
+    quantiser: dict[str, Any] | None = None
+    decoder: dict[str, Any] | None = None
+    classifier: dict[str, Any] | None = None
     refiner: dict[str, Any] | None = None
-    classifier_input: str = MISSING
+    classifier_input: str | None = None
 
 
 @dataclass
@@ -81,7 +83,15 @@ class StageConfig:
 
 
 @dataclass
-class Config:
+class ConsoleConfig:
+    """What every command says while it works, see `anomask.progress.show`."""
+
+    progress: bool = MISSING
+    quiet: bool = MISSING
+
+
+@dataclass
+class Config(ConsoleConfig):
     """One training run."""
 
     name: str = MISSING
@@ -107,7 +117,15 @@ class Config:
 
 
 @dataclass
-class ExternalConfig:
+class FitConfig(Config):
+    """Both stages and the evaluation; `conf/fit.yaml`."""
+
+    folder: str | None = None
+    dry: bool = MISSING
+
+
+@dataclass
+class ExternalConfig(ConsoleConfig):
     """One run of a model of another library; `conf/external.yaml`."""
 
     name: str = MISSING
@@ -125,7 +143,7 @@ class ExternalConfig:
 
 
 @dataclass
-class EvaluateConfig:
+class EvaluateConfig(ConsoleConfig):
     """One evaluation; `conf/evaluate.yaml`."""
 
     run: str = MISSING
@@ -141,11 +159,10 @@ class EvaluateConfig:
     wandb: str = MISSING
     wandb_project: str = MISSING
     device: str = MISSING
-    progress: bool = MISSING
 
 
 @dataclass
-class PredictConfig:
+class PredictConfig(ConsoleConfig):
     """One prediction; `conf/predict.yaml`."""
 
     run: str = MISSING
@@ -154,18 +171,20 @@ class PredictConfig:
     checkpoint: str = MISSING
     runs: str = MISSING
     window: Any = None
+    values: str = MISSING
+    allow_gaps: bool = MISSING
     batch_size: int = MISSING
     min_pixels: int = MISSING
+    names: str = MISSING
     maps: str = MISSING
     overlays: bool = MISSING
     limit: int | None = None
     strict: bool = MISSING
     device: str = MISSING
-    progress: bool = MISSING
 
 
 @dataclass
-class CompareConfig:
+class CompareConfig(ConsoleConfig):
     """One comparison of two evaluations; `conf/compare.yaml`."""
 
     first: str = MISSING
@@ -177,7 +196,7 @@ class CompareConfig:
 
 
 @dataclass
-class TransplantConfig:
+class TransplantConfig(ConsoleConfig):
     """One folder of transplants; `conf/transplant.yaml`."""
 
     hosts: str = MISSING
@@ -188,7 +207,6 @@ class TransplantConfig:
     strengths: dict[str, float] = MISSING
     seed: int = MISSING
     output: str = MISSING
-    progress: bool = MISSING
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
@@ -199,6 +217,7 @@ class RowConfig:
     run: str = MISSING  # overrides of anomask train
     codebook: str = ""  # overrides of the stage 1 that it stands on, beside experiment=codebook
     title: str | None = None  # None: the record's own
+    pending: bool = False  # not measured on every set yet: where it has no record, the table names it below, as missing
 
 
 @dataclass
@@ -214,7 +233,7 @@ class TableConfig:
 
 
 @dataclass
-class TablesConfig:
+class TablesConfig(ConsoleConfig):
     """One table; `conf/tables.yaml`."""
 
     paper_table: TableConfig = field(default_factory=TableConfig)
@@ -227,7 +246,7 @@ class TablesConfig:
 
 
 @dataclass
-class ReproduceConfig:
+class ReproduceConfig(ConsoleConfig):
     """The missing records of one table; `conf/reproduce.yaml`."""
 
     paper_table: TableConfig = field(default_factory=TableConfig)
@@ -244,7 +263,7 @@ class ReproduceConfig:
 
 
 @dataclass
-class SweepConfig:
+class SweepConfig(ConsoleConfig):
     """One page of a sweep; `conf/sweep.yaml`."""
 
     sweep: str | None = None
@@ -253,7 +272,7 @@ class SweepConfig:
 
 
 @dataclass
-class PrepareConfig:
+class PrepareConfig(ConsoleConfig):
     """One preparation; `conf/prepare.yaml`."""
 
     input: str = MISSING
@@ -283,16 +302,15 @@ class PrepareConfig:
     key_file: str = MISSING
     workers: int = MISSING
     strict: bool = MISSING
-    progress: bool = MISSING
 
 
 @dataclass
-class VerifyConfig:
+class VerifyConfig(ConsoleConfig):
     """One check of a data folder; `conf/verify.yaml`."""
 
     folder: str | None = None
     seed: int = MISSING
     all: bool = MISSING
-    progress: bool = MISSING
     data: dict[str, Any] = MISSING
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)

@@ -8,11 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from anomask.batches import Detection, SliceBatch
-from anomask.metrics.pixel import PixelMetrics
 from anomask.models.distributed import all_means
 from anomask.scoring.colour import grey, heat
 from anomask.scoring.scorer import Scorer
-from anomask.stages.normals import ValidationNormals, of_all_processes
 from anomask.stages.optimisation import Optimisation, require_finite
 from anomask.stages.seeding import step_generator, step_seed
 
@@ -25,53 +23,34 @@ class BaselineStage(pl.LightningModule):
     Args:
         method: an `anomask.baselines.method.Baseline`.
         scorer: slice score, the same for all methods of a table.
-        optimisation: optimiser and schedule.
+        optimisation: optimiser and schedule; None where nothing is trained.
         seed: of every draw.
         settings: the run's settings as plain values, written into every checkpoint.
     """
 
     def __init__(
-        self, method: nn.Module, scorer: Scorer, optimisation: Optimisation, seed: int, settings: dict[str, Any]
+        self, method: nn.Module, scorer: Scorer, optimisation: Optimisation | None, seed: int, settings: dict[str, Any]
     ) -> None:
         super().__init__()
         self.method, self.scorer, self.optimisation = method, scorer, optimisation
         self.seed, self.settings = seed, settings
         self.register_buffer("unit", torch.ones(()))  # the map's unit, see `calibrate`
-        self.normal_pixels = PixelMetrics()
-        self.normal_scores: list[Tensor] = []
-        self.normals: ValidationNormals | None = None  # of all processes, after the validation that scores them
 
     def training_step(self, batch: SliceBatch, batch_idx: int) -> Tensor:
         """Take one step of the method's own loss."""
         place = (self.seed, self.global_step, batch_idx, self.global_rank)
         torch.manual_seed(step_seed(*place))  # dropout has no generator argument; this keeps resumed runs exact
-        loss = self.method.loss(batch.image, step_generator(*place))
+        loss = self.method.training_loss(batch, step_generator(*place))
         self.log_dict(all_means({"train/loss": loss}))
         return require_finite(loss, self.global_step)
 
-    def on_validation_epoch_start(self) -> None:
-        """Forget the scores of the last validation."""
-        self.normal_scores = []
-        self.normal_pixels.reset()
-
     def validation_step(self, batch: SliceBatch, batch_idx: int) -> None:
-        """During training, log the method's loss on draws that never change; afterwards, score validation normals.
+        """Log the method's loss on draws that never change.
 
-        Some methods detect slowly, and until training is over nobody asks for these scores.
+        Some methods detect slowly, and until training is over nobody asks for scores.
         """
-        if self.trainer.state.fn == "fit":
-            loss = self.method.loss(batch.image, step_generator(self.seed, batch_idx))
-            self.log("val/loss", loss, batch_size=len(batch.image), prog_bar=True, sync_dist=True)
-            return
-        detection = self.detect(batch)
-        self.normal_scores.append(detection.score)
-        counted = self.scorer.counted(batch.lung_mask)
-        self.normal_pixels.update(detection.anomaly_map, torch.zeros_like(batch.mask), counted)
-
-    def on_validation_epoch_end(self) -> None:
-        """Collect the scores of all processes."""
-        if self.normal_scores:
-            self.normals = of_all_processes(self.normal_scores, self.normal_pixels)
+        loss = self.method.training_loss(batch, step_generator(self.seed, batch_idx))
+        self.log("val/loss", loss, batch_size=len(batch.image), prog_bar=True, sync_dist=True)
 
     @torch.no_grad()
     def fit_normals(self, normals: Iterable[Tensor]) -> None:

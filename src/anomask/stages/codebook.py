@@ -22,7 +22,7 @@ class CodebookStage(pl.LightningModule):
     Args:
         vqvae: the model.
         loss: reconstruction and commitment.
-        optimisation: optimiser and schedule.
+        optimisation: optimiser and schedule; None where nothing is trained.
         seed: of the codebook's start and restarts; the same in every process.
         settings: the run's settings as plain values, written into every checkpoint.
     """
@@ -31,7 +31,7 @@ class CodebookStage(pl.LightningModule):
         self,
         vqvae: VQVAE,
         loss: CodebookLoss,
-        optimisation: Optimisation,
+        optimisation: Optimisation | None,
         seed: int,
         settings: dict[str, Any],
     ) -> None:

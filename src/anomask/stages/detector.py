@@ -18,7 +18,6 @@ from anomask.scoring.repair import repair_tokens
 from anomask.scoring.scorer import Scorer
 from anomask.stages.corruption import Corrupted, Corrupter
 from anomask.stages.features import FeatureCache, FrozenFeatureSource
-from anomask.stages.normals import ValidationNormals, of_all_processes
 from anomask.stages.optimisation import Optimisation, require_finite
 from anomask.stages.seeding import slice_draws, step_seed
 
@@ -33,7 +32,7 @@ class DetectorStage(pl.LightningModule):
         loss: restoration and weighted classification of tokens.
         pixel_loss: of the refiner, where the detector has one.
         scorer: anomaly map and slice score.
-        optimisation: optimiser and schedule.
+        optimisation: optimiser and schedule; None where nothing is trained.
         seed: of every draw; a slice's corruption depends on it, the step and the slice's row.
         settings: the run's settings as plain values, written into every checkpoint.
     """
@@ -46,7 +45,7 @@ class DetectorStage(pl.LightningModule):
         loss: NeighbourhoodLoss,
         pixel_loss: PixelLoss | None,
         scorer: Scorer,
-        optimisation: Optimisation,
+        optimisation: Optimisation | None,
         seed: int,
         settings: dict[str, Any],
     ) -> None:
@@ -55,9 +54,7 @@ class DetectorStage(pl.LightningModule):
         self.loss, self.pixel_loss, self.scorer, self.optimisation = loss, pixel_loss, scorer, optimisation
         self.seed, self.settings = seed, settings
         self.cache: FeatureCache | None = None  # set before training where slices are not augmented
-        self.synthetic_pixels, self.normal_pixels = PixelMetrics(), PixelMetrics()
-        self.normal_scores: list[Tensor] = []
-        self.normals: ValidationNormals | None = None  # of all processes, after a validation
+        self.synthetic_pixels = PixelMetrics()
 
     def training_step(self, batch: SliceBatch, batch_idx: int) -> Tensor:
         """Corrupt the batch, then restore and classify it."""
@@ -70,17 +67,9 @@ class DetectorStage(pl.LightningModule):
         self.log_dict(all_means({f"train/{name}": value for name, value in values.items()}))
         return require_finite(values["loss"], self.global_step)
 
-    def on_validation_epoch_start(self) -> None:
-        """Forget the scores of the last validation."""
-        self.normal_scores = []
-        self.normal_pixels.reset()
-
     def validation_step(self, batch: SliceBatch, batch_idx: int) -> None:
-        """Score validation normals as they are, and the same slices with synthetic anomalies that never change."""
-        detection, whole = self._detect(batch, self.trainer.state.fn != "fit")
-        self.normal_scores.append(detection.score)
-        counted = self.scorer.counted(batch.lung_mask)
-        self.normal_pixels.update(detection.anomaly_map, torch.zeros_like(batch.mask), counted)
+        """Map validation normals as they are, and the same slices with synthetic anomalies that never change."""
+        whole = self._seen(batch.image)[0]
         corrupted = self.corrupt(batch)
         restored, classified = self._answer(corrupted)
         anomaly_map = self.scorer.anomaly_map(corrupted.observed, restored, finest(classified))
@@ -93,7 +82,6 @@ class DetectorStage(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log how well synthetic anomalies are localised; `best` is the highest average precision."""
-        self.normals = of_all_processes(self.normal_scores, self.normal_pixels)
         result = self.synthetic_pixels.compute()
         self.synthetic_pixels.reset()
         self.log("val/synthetic_ap", result["ap"] or 0.0, prog_bar=True)
@@ -106,16 +94,11 @@ class DetectorStage(pl.LightningModule):
     @torch.no_grad()
     def detect(self, batch: SliceBatch) -> Detection:
         """Detect anomalies in slices (method.md section 6); labels in the batch are not looked at."""
-        return self._detect(batch, with_crops=True)[0]
-
-    def _detect(self, batch: SliceBatch, with_crops: bool) -> tuple[Detection, Tensor]:
-        # The detection, and the map [B, 1, S, S] of the whole slice alone.
-        whole, *about = self._seen(batch.image)
-        anomaly_map, crops = whole, self.scorer.crops
-        if crops is not None and with_crops:
+        anomaly_map, *about = self._seen(batch.image)
+        if (crops := self.scorer.crops) is not None:
             joined = crops.join([self._seen(crop)[0] for crop in crops.cut(batch.image)])
-            anomaly_map = (whole + joined) / 2
-        return Detection(anomaly_map, self.scorer.score(anomaly_map, batch.lung_mask), *about), whole
+            anomaly_map = (anomaly_map + joined) / 2
+        return Detection(anomaly_map, self.scorer.score(anomaly_map, batch.lung_mask), *about)
 
     def _seen(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         # Map [B, 1, S, S], token probability, restoration and refined probability of slices and their mirror images.

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor
-from tqdm import tqdm
 
 from anomask.batches import FrozenFeatures, SliceBatch
 from anomask.models.tokens import patch_mean
 from anomask.models.vqvae import VQVAE
+from anomask.progress import bar
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class FeatureCache:
     def _compute(self, batches: Iterable[SliceBatch], device: torch.device) -> None:
         log.info("frozen features: %.2f GB to %s, once", self.size_bytes / 1e9, self.folder or "memory")
         self._open("w+")
-        for batch in tqdm(batches, desc="frozen features", unit="batch"):
+        for batch in bar(batches, "frozen features", "batch"):
             rows = batch.index.numpy()
             features = self.source(SliceBatch(*(part.to(device) for part in batch)))
             for name, value in features._asdict().items():

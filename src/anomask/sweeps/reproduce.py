@@ -10,9 +10,12 @@ from typing import Any, NamedTuple
 
 from hydra import compose
 
+from anomask.data.checks.fingerprint import content_hash
+from anomask.data.folder.manifest import read_folder
 from anomask.errors import RunError
 from anomask.files import whole_file, write_text
 from anomask.report.tables.rows import chosen_rows
+from anomask.runs.evaluations import find_evaluation
 from anomask.runs.folder import Run
 from anomask.settings.compose import plain
 from anomask.settings.key import settings_key
@@ -42,9 +45,11 @@ class Job(NamedTuple):
 
     @property
     def evaluation(self) -> Path | None:
-        """The folder of the run's evaluation, or None where it has not been evaluated."""
-        folder = self.run.evaluation_folder(Path(self.folder or self.settings["data"]["folder"]).name)
-        return folder if (folder / "record.json").is_file() else None
+        """The folder of the run's evaluation on what the data folder holds today, or None."""
+        data = Path(self.folder or self.settings["data"]["folder"])
+        if not data.is_dir() or not self.run.evaluation_folder("").is_dir():
+            return None
+        return find_evaluation(self.run, content_hash(read_folder(data)))
 
 
 def results_folder(config: ReproduceConfig) -> Path:

@@ -9,12 +9,12 @@ from anomask.errors import RunError
 from anomask.files import write_text
 from anomask.report.sweep.jobs import linked_jobs, read_job
 from anomask.report.sweep.page import page, summary
-from anomask.settings.key import UNKEYED
+from anomask.settings.key import HARMLESS
 from anomask.settings.schema import SweepConfig
 
 log = logging.getLogger(__name__)
 
-NO_SETTINGS = (*UNKEYED, "name", "trainer.enable_progress_bar")  # a job's name is the head of its row
+NO_SETTINGS = (*HARMLESS, "name")  # a job's name is the head of its row
 MOST_NAMED = 20  # sweeps in an error
 
 

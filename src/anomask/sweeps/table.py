@@ -29,7 +29,9 @@ def build(config: TablesConfig) -> Path:
         RunError: records that are missing or damaged.
     """
     wanted, folder = config.paper_table, Path(config.records)
-    titles = {key: wanted.rows[key].title for key in chosen_rows(list(wanted.rows), config.rows, wanted.number)}
+    chosen = chosen_rows(list(wanted.rows), config.rows, wanted.number)
+    missing = [] if config.rows else [key for key in chosen if wanted.rows[key].pending and not _measured(folder / key)]
+    titles = {key: wanted.rows[key].title for key in chosen if key not in missing}
     if wanted.against not in titles:
         raise ConfigError(f"the reference against={wanted.against} is no row; use one of {', '.join(titles)}.")
     rows = read_rows(folder, titles, remedy(wanted, folder.name))
@@ -37,7 +39,7 @@ def build(config: TablesConfig) -> Path:
     against = next(row for row in rows if row.key == wanted.against)
     figures = cells(rows, list(columns.values()), Resampling(against, config.bootstrap, config.seed))
     title = f"Table {wanted.number}. {wanted.title}: {folder.name}"
-    filled = without_empty(Filled(title, columns, rows, figures, footnote(rows, against)))
+    filled = without_empty(Filled(title, columns, rows, figures, footnote(rows, against) + _without(missing)))
     # A table of some rows leaves the whole one alone.
     text, file = markdown(filled), Path(config.output) / f"table{wanted.number}{'_some' if config.rows else ''}.md"
     write_text(file.with_suffix(".tex"), latex(filled))
@@ -46,6 +48,14 @@ def build(config: TablesConfig) -> Path:
     sys.stdout.write(text)
     log.info("%s (also .tex and .csv)", file)
     return file
+
+
+def _measured(row: Path) -> bool:
+    return any(row.glob("seed*/record.json"))
+
+
+def _without(missing: list[str]) -> str:
+    return f" No records yet: {', '.join(missing)}." if missing else ""
 
 
 def remedy(table: TableConfig, evaluated: str) -> str:

@@ -13,6 +13,8 @@ from urllib.request import urlopen
 
 import wandb
 
+from anomask.errors import ConfigError
+
 log = logging.getLogger(__name__)
 
 REACH_SECONDS = 3  # for any answer of the server; a proxy of the environment is used
@@ -32,6 +34,7 @@ def start(offline: bool, folder: Path, **about: Any) -> wandb.Run:
     Returns:
         a run that is online if that was wanted and possible, else offline; switched off if not even that is possible
     """
+    wandb.setup(wandb.Settings(show_info=False))  # its banners; its warnings and errors stay
     if wandb.run is not None:
         with going_on():
             wandb.finish(exit_code=1)  # of a job of the same process that broke off
@@ -43,15 +46,46 @@ def start(offline: bool, folder: Path, **about: Any) -> wandb.Run:
         init_timeout=INIT_SECONDS,
         finish_timeout=FINISH_SECONDS,
         x_transaction_log_flush_interval=FLUSH_SECONDS,
+        show_info=False,
+        quiet=True,
     )
     for attempt in (mode, "offline"):
         try:
             return wandb.init(mode=attempt, dir=str(folder), settings=limits, **about)
+        except (wandb.errors.UsageError, TypeError, ValueError) as error:  # neither the network nor the account
+            raise ConfigError(f"W&B cannot be used as it is asked for: {' '.join(str(error).split())}") from error
         except Exception as error:  # as in `going_on`
-            _warn(f"did not start {attempt}: {type(error).__name__}: {error}", folder)
+            _warn(f"did not start {attempt}: {type(error).__name__}: {error}", None if attempt == "offline" else folder)
             with going_on():
                 wandb.teardown(exit_code=1)  # its own process, which may hold the id, or be dead since an earlier job
     return wandb.init(mode="disabled")
+
+
+def require_names(**names: str | None) -> None:
+    """Make sure that W&B takes these names of a project and an entity: it would say so only after the training began.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    for what, name in names.items():
+        try:
+            wandb.Settings(**{what: name})
+        except (wandb.errors.UsageError, ValueError) as error:
+            raise ConfigError(f"W&B does not take {what} = {name!r}: {' '.join(str(error).split())}") from error
+
+
+def place_of(run: wandb.Run, folder: Path) -> str:
+    """Say where a W&B run is.
+
+    Args:
+        run: as `start` returned it.
+        folder: that of its files.
+    """
+    if run.disabled:
+        return "W&B did not start: nothing is tracked there"
+    if run.offline:
+        return f"W&B offline, uploaded later with: wandb sync {folder / 'wandb'}"
+    return f"W&B at {run.url}"
 
 
 @contextmanager
@@ -69,7 +103,7 @@ def _obstacle() -> str | None:
         return silence  # asked first: without a network `login` takes seconds
     try:
         return None if wandb.login(prompt=False, verify=False) else "there is no key (wandb login, or WANDB_API_KEY)"
-    except wandb.Error as error:
+    except (wandb.Error, ValueError) as error:
         return f"{type(error).__name__}: {error}"
 
 
@@ -92,5 +126,6 @@ def _warn_once(message: str) -> None:
     log.warning("%s", message)
 
 
-def _warn(what: str, folder: Path) -> None:
-    log.warning("W&B %s. This run goes on; upload it later with: wandb sync %s", what, folder / "wandb")
+def _warn(what: str, folder: Path | None) -> None:
+    later = "nothing is tracked there" if folder is None else f"upload it later with: wandb sync {folder / 'wandb'}"
+    log.warning("W&B %s. This run goes on; %s", what, later)

@@ -4,7 +4,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import wandb
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -14,7 +14,20 @@ from pytorch_lightning.utilities import rank_zero_only
 from anomask.files import write_json
 from anomask.runs.commit import current_commit
 from anomask.runs.folder import Run
-from anomask.tracking.client import going_on, start
+from anomask.tracking.client import going_on, place_of, require_names, start
+
+
+class About(TypedDict, total=False):
+    """What `wandb.init` takes from a user; everything else of a run is set here."""
+
+    project: str
+    entity: str | None
+    group: str | None
+    job_type: str | None
+    name: str | None
+    notes: str | None
+    tags: list[str] | None
+    save_code: bool | None
 
 
 class TrainingLogger(WandbLogger):
@@ -30,16 +43,22 @@ class TrainingLogger(WandbLogger):
     Args:
         settings: the run's settings, all of them: W&B's config.
         run: the run folder.
-        resume: whether a finished training is taken up; an unfinished one always is.
+        goes_on: whether the folder's W&B run, if it has one, is taken up.
         codebook: the run whose codebook this one stands on, or None.
         offline: whether nothing is sent.
-        about: what else `wandb.init` takes, such as project, group and job_type.
+        about: what else `wandb.init` takes.
     """
 
     def __init__(
-        self, settings: dict[str, Any], run: Run, resume: bool, codebook: Run | None, offline: bool, **about: Any
+        self,
+        settings: dict[str, Any],
+        run: Run,
+        goes_on: bool,
+        codebook: Run | None,
+        offline: bool,
+        **about: Unpack[About],
     ) -> None:
-        earlier = wandb_note(run) if resume or not run.finished else None
+        earlier = wandb_note(run) if goes_on else None
         self.note = earlier or {"id": secrets.token_hex(6), "step": -1}
         self.run, self.is_codebook = run, settings["stage"]["name"] == "codebook"
         self.logged = self.step = self.note["step"]
@@ -53,6 +72,20 @@ class TrainingLogger(WandbLogger):
         super().__init__(project=about.get("project"), save_dir=str(run.folder), experiment=experiment)
         if codebook is not None:
             self._use(codebook)
+
+    @staticmethod
+    def check(node: dict[str, Any]) -> None:
+        """Make sure that W&B can use these names.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        require_names(project=node.get("project"), entity=node.get("entity"))
+
+    @property
+    def place(self) -> str:
+        """Where W&B's part of this training is."""
+        return place_of(self.experiment, self.run.folder)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:

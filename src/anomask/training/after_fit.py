@@ -1,5 +1,6 @@
 """What follows the gradient steps: a look at all training normals, the decision threshold, and the bill."""
 
+import logging
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -9,16 +10,23 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from anomask.batches import FrozenFeatures, SliceBatch
+from anomask.build import Stage, with_weights
+from anomask.files import whole_file
+from anomask.metrics.floors import floors_of
+from anomask.progress import spoken
 from anomask.report.record.threshold import thresholds
 from anomask.runs.folder import Run
 from anomask.stages.baseline import BaselineStage
 from anomask.stages.codebook import CodebookStage
 from anomask.stages.detector import DetectorStage
+from anomask.stages.normals import score_normals
 from anomask.stages.seeding import slice_draws
+
+log = logging.getLogger(__name__)
 
 TIMED = 16  # slices in the batch whose detection is timed
 
@@ -49,29 +57,59 @@ def fit_normals(stage: BaselineStage, data: pl.LightningDataModule, trainer: pl.
     trainer.strategy.barrier()  # nobody reads what is not written
 
 
-def write_threshold(
-    stage: DetectorStage | BaselineStage, data: pl.LightningDataModule, trainer: pl.Trainer, run: Run
+def fix_threshold(
+    settings: dict[str, Any], data: pl.LightningDataModule, run: Run, device: str | torch.device = "cpu"
 ) -> None:
-    """Score the validation normals with the best checkpoint and fix the decision threshold on them."""
-    stage.load_state_dict(run.load_checkpoint("best")["state_dict"])
-    trainer.validate(stage, datamodule=data, verbose=False)
-    if trainer.is_global_zero:
-        scores, scoring = stage.normals.scores.tolist(), stage.settings["scoring"]
+    """Score the validation normals with the best checkpoint and fix the decision threshold on them.
+
+    The stage is built anew, as evaluation and prediction open it: in the trainer's hands it may be of less precision.
+
+    Args:
+        settings: of the run.
+        data: its data, set up.
+        run: its folder; the best checkpoint in it gets these settings, where it has older ones.
+        device: where to.
+
+    Raises:
+        DataError: too few validation normals.
+    """
+    best, scoring = run.load_checkpoint("best"), settings["scoring"]
+    normals = score_normals(with_weights(settings, best["state_dict"]).to(device), data.val_dataloader())
+    if rank_zero_only.rank == 0:
+        scores = normals.scores.tolist()
+        fixed = thresholds(scores, scoring["specificity"], normals.pixels, scoring["pixel_specificity"])
+        if best["settings"] != settings:
+            run.write_checkpoint("best", best | {"settings": settings})
         run.write_normal_scores(scores)
-        pixels = stage.normals.pixels
-        run.write_threshold(thresholds(scores, scoring["specificity"], pixels, scoring["pixel_specificity"]))
+        run.write_threshold(fixed)
+
+
+def write_floors(settings: dict[str, Any], data: pl.LightningDataModule, run: Run) -> None:
+    """Keep what an evaluation on test slices alone needs of the training normals: whole and without augmentation."""
+    if rank_zero_only.rank == 0:
+        if settings["data"].get("crop", "none") != "none":
+            data = build_data(settings, crop="none")
+            data.setup("fit")
+        with whole_file(run.floors_file) as file:
+            floors_of(Images(data, data.train_set.plain(), torch.device("cpu"))).save(file)
 
 
 def write_validation(trainer: pl.Trainer, run: Run) -> None:
     """Write the figure by which the best checkpoint was chosen, if one was."""
-    for callback in trainer.callbacks:
-        if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_score is not None:
+    for callback in trainer.checkpoint_callbacks:
+        chosen = callback.monitor and callback.best_model_score is not None
+        if chosen and Path(callback.best_model_path).name == run.checkpoint_file("best").name:
             run.write_validation(callback.monitor, callback.mode, float(callback.best_model_score))
 
 
-def cost(
-    stage: CodebookStage | DetectorStage | BaselineStage, data: pl.LightningDataModule, trainer: pl.Trainer
-) -> dict[str, Any]:
+def say_end(run: Run) -> None:
+    """Log what a training came to: the figure that chose the best checkpoint, the time, and where it all is."""
+    best, seconds = run.read_validation(), (run.read_cost() or {}).get("seconds", 0.0)
+    figure = f"best {best['monitor']} {best['value']:.4g}, " if best else ""
+    log.info("trained in %s: %s%s", spoken(seconds), figure, run.folder)
+
+
+def cost(stage: Stage, data: pl.LightningDataModule, trainer: pl.Trainer) -> dict[str, Any]:
     """Return what a run took beside its seconds: steps, slices seen, size, memory and the time of one detection."""
     seen = trainer.global_step * stage.settings["data"]["batch_size"]
     bill = {
@@ -91,7 +129,7 @@ def cost(
     return bill
 
 
-def _detection_ms(stage: DetectorStage | BaselineStage, data: pl.LightningDataModule, trainer: pl.Trainer) -> float:
+def _detection_ms(stage: Stage, data: pl.LightningDataModule, trainer: pl.Trainer) -> float:
     batch = _timed_batch(stage, data, trainer)
     return _ms_per_slice(lambda: stage.detect(batch).score)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from anomask.data.checks.fingerprint import describe, read_preparation
 from anomask.data.checks.verification import verify_folder
 from anomask.data.loading.datamodule import SliceDataModule
 from anomask.errors import ConfigError, DataError
@@ -30,13 +31,51 @@ def verify_data(settings: dict[str, Any], data: SliceDataModule, run: Run) -> No
         raise error
     for line in in_short(verification.findings):
         log.warning("%s", line)
+    require_same_data(verification.fingerprint["sha256"], data, run)
+    run.write_fingerprint(verification.fingerprint)
+
+
+def note_data(data: SliceDataModule, run: Run) -> None:
+    """Write down what data was that nobody checks.
+
+    Raises:
+        DataError: it is not what a resumed run began with.
+    """
+    fingerprint = describe(data.records, [], read_preparation(data.folder), data.fingerprint())
+    require_same_data(fingerprint["sha256"], data, run)
+    run.write_fingerprint(run.read_fingerprint() or fingerprint)
+
+
+def require_same_data(sha256: str | None, data: SliceDataModule, run: Run) -> None:
+    """Make sure that a resumed run goes on with what it began with.
+
+    Raises:
+        DataError: slices, masks or patients have changed.
+    """
     before = run.read_fingerprint()
-    if before is not None and before["sha256"] != verification.fingerprint["sha256"]:
+    if before is not None and before["sha256"] != sha256:
         raise DataError(
             f"{data.folder} is not what this run began with: slices, masks or patients have changed since. Restore "
             "them, or train a new run."
         )
-    run.write_fingerprint(verification.fingerprint)
+
+
+def require_same_codebook(stage: pl.LightningModule, weights: dict[str, torch.Tensor], codebook: Run) -> None:
+    """Make sure that a resumed run goes on with the codebook that it began with.
+
+    Args:
+        stage: with the codebook of `codebook`.
+        weights: of the checkpoint that the run goes on from.
+        codebook: what its settings name today.
+
+    Raises:
+        ConfigError: another codebook.
+    """
+    own = stage.state_dict()
+    if not all(torch.equal(own[name], value) for name, value in weights.items() if "vqvae." in name):
+        raise ConfigError(
+            f"{codebook.folder} is not the codebook that this run began with. Name that one: codebook_run=<its folder>."
+        )
 
 
 def frozen_features(
@@ -70,8 +109,11 @@ def take_weights(settings: dict[str, Any], source: Run, run: Run) -> None:
         RunError: there is no whole checkpoint to take.
     """
     checkpoint = source.load_checkpoint("best")
-    for group, name in (("model", None), ("data", "size"), ("data", "folder"), ("seed", None)):
-        theirs, ours = (one[group] if name is None else one[group][name] for one in (checkpoint["settings"], settings))
+    seen = (("data", "size"), ("data", "folder"), ("data", "crop"))
+    for group, name in (("model", None), *seen, ("seed", None)):
+        theirs, ours = (
+            one[group] if name is None else one[group].get(name) for one in (checkpoint["settings"], settings)
+        )
         if theirs != ours:
             what = group if name is None else f"{group}.{name}"
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""Train one stage: compose the settings, build the objects, fit, write the run folder."""
+"""Train one stage: build the objects, fit, write the run folder."""
 
 import logging
 import time
@@ -7,154 +7,141 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.utils import instantiate
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_only
 
-from anomask.build import build_data, build_logger, build_stage, needs_codebook
-from anomask.errors import ConfigError, RunError
+from anomask.build import Stage, build_data, build_stage
+from anomask.callbacks.last_step import LastStep
+from anomask.errors import ConfigError
+from anomask.quiet import quieten
+from anomask.runs.checkpoints import load_checkpoint
 from anomask.runs.commit import current_commit
-from anomask.runs.folder import Run, find_run
+from anomask.runs.folder import Run
+from anomask.runs.unfinished import failure_noted
 from anomask.stages.baseline import BaselineStage
 from anomask.stages.codebook import CodebookStage
 from anomask.stages.detector import DetectorStage
-from anomask.sweeps.job import enter_sweep, find_finished, has_begun, note_skipped, require_same_codebook
-from anomask.training.after_fit import cost, fit_normals, reset_peak_memory, write_threshold, write_validation
-from anomask.training.before_fit import frozen_features, take_weights, verify_data
-from anomask.training.quiet import quieten
+from anomask.tracking.checks import require_logger
+from anomask.training.after_fit import (
+    cost,
+    fit_normals,
+    fix_threshold,
+    reset_peak_memory,
+    say_end,
+    write_floors,
+    write_validation,
+)
+from anomask.training.before_fit import frozen_features, note_data, require_same_codebook, take_weights, verify_data
+from anomask.training.checks import refuse_early
+from anomask.training.objects import build_callbacks, build_logger, build_trainer, place_of
+from anomask.training.refusals import require_data, require_results, require_steps_to_go
+from anomask.training.sources import codebook_of, inherited_cost, weights_of
+from anomask.training.stopping import Stopping
 
 log = logging.getLogger(__name__)
 
 
-def train(settings: dict[str, Any], run: Run, resume: bool = False) -> None:
+def train(settings: dict[str, Any], run: Run, resume: bool | Path = False) -> None:
     """Train the stage that `settings` name into the folder of `run`.
 
     Args:
         settings: plain settings of a whole run, see `anomask.settings.schema.Config`.
         run: where everything is written.
-        resume: whether to go on from the run's last checkpoint.
+        resume: the checkpoint to go on from; True is the run's last one.
 
     Raises:
         AnomaskError: settings, data or codebook that cannot be used, or a folder that another process trains into.
+        Stopped: a signal asked for it; what was trained is kept.
     """
     quieten()
+    start = run.checkpoint_file("last") if resume is True else resume or None
+    stopping = Stopping(run)
     # Of several processes of one training the first holds the folder for all.
-    with run.claimed() if rank_zero_only.rank == 0 else nullcontext():
-        _train(settings, run, resume)
+    claimed = run.claimed() if rank_zero_only.rank == 0 else nullcontext()
+    with stopping.watching(), claimed, failure_noted(run, settings):
+        _train(settings, run, start, stopping)
 
 
-def _train(settings: dict[str, Any], run: Run, resume: bool) -> None:
+def _train(settings: dict[str, Any], run: Run, start: Path | None, stopping: Stopping) -> None:
     reset_peak_memory()
+    require_results(settings)
+    require_logger(settings["logger"])
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
-    if resume and rank_zero_only.rank == 0:
-        run.keep_metrics()
+    # Trained anew in the folder of a finished run, it is another run to trackers.
+    goes_on = start is not None or not run.finished
+    if rank_zero_only.rank == 0:
+        run.write_settings(settings)  # first: a run that is cut off is known by them
+        run.reopen()
+        if start is not None:
+            run.keep_metrics()
     data, stage = _build(settings, run)
     timer = Timer()  # goes on counting in a resumed run
-    trainer = instantiate(
-        settings["trainer"],
-        logger=build_logger(settings, run, resume, _codebook(settings)),
-        callbacks=[*callbacks_of(settings), timer],
-        default_root_dir=str(run.folder),
-        _convert_="all",
-    )
-    if trainer.is_global_zero:
-        run.write_settings(settings)
+    logger = build_logger(settings, run, goes_on, codebook_of(settings))
+    trainer = build_trainer(settings, run, logger, [*callbacks_of(settings, run), timer, LastStep(), stopping])
     if settings.get("weights_run"):  # a run of before it was a setting can be resumed
-        take_weights(settings, _weights(settings), run)
+        take_weights(settings, weights_of(settings), run)
     elif not isinstance(stage, BaselineStage) or stage.method.learns:
-        _fit(stage, data, trainer, settings, run, resume)
+        _fit(stage, data, trainer, settings, run, start)
     run = Run(Path(trainer.strategy.broadcast(str(run.folder))))  # tasks of srun name theirs by their own clocks
-    start = time.perf_counter()
+    begun = time.perf_counter()
     if isinstance(stage, BaselineStage):
         fit_normals(stage, data, trainer, run)
-    seconds = timer.time_elapsed("train") + time.perf_counter() - start
+    seconds = timer.time_elapsed("train") + time.perf_counter() - begun
     if not isinstance(stage, CodebookStage):
-        write_threshold(stage, data, trainer, run)
+        fix_threshold(settings, data, run, trainer.strategy.root_device)
+        write_floors(settings, data, run)
     if trainer.is_global_zero:
+        run.load_checkpoint("best")  # without one that can be read a run is not finished
         write_validation(trainer, run)
         bill = {"seconds": round(seconds, 1), "commit": current_commit()}
-        run.write_cost(bill | cost(stage, data, trainer) | _inherited_cost(settings))
+        run.write_cost(bill | cost(stage, data, trainer) | inherited_cost(settings))
         run.link_latest()
-        log.info("run folder: %s", run.folder)
+        say_end(run)
+    places = [place_of(logger, run) for logger in trainer.loggers]
     for logger in trainer.loggers:
         if hasattr(logger, "close"):  # W&B: several runs of a sweep share one process
             logger.close()
+    if trainer.is_global_zero:
+        log.info("tracked: %s", "; ".join(places))
 
 
 def _fit(
-    stage: CodebookStage | DetectorStage | BaselineStage,
+    stage: Stage,
     data: pl.LightningDataModule,
     trainer: pl.Trainer,
     settings: dict[str, Any],
     run: Run,
-    resume: bool,
+    start: Path | None,
 ) -> None:
+    if start is not None:
+        before = load_checkpoint(start)
+        require_steps_to_go(settings, before["global_step"])
+        if (codebook := codebook_of(settings)) is not None:
+            require_same_codebook(stage, before["state_dict"], codebook)
     if isinstance(stage, DetectorStage):
         stage.cache = frozen_features(settings, stage, data, trainer)
-    checkpoint = str(run.checkpoint_file("last")) if resume else None
-    trainer.fit(stage, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    if trainer.interrupted:
-        raise RunError(f"training was interrupted; continue it with: anomask train resume={run.folder}")
+    try:
+        trainer.fit(stage, datamodule=data, ckpt_path=start and str(start), weights_only=True)
+    except MisconfigurationException as error:
+        raise ConfigError(f"the trainer cannot work with these settings: {' '.join(str(error).split())}") from error
 
 
-def callbacks_of(settings: dict[str, Any]) -> list[pl.Callback]:
-    """Build the callbacks of a run."""
-    return [instantiate(callback) for callback in settings["callbacks"].values()]
+def callbacks_of(settings: dict[str, Any], run: Run) -> list[pl.Callback]:
+    """Build the callbacks that the settings of a run name."""
+    return build_callbacks(settings, run)
 
 
-def _build(
-    settings: dict[str, Any], run: Run
-) -> tuple[pl.LightningDataModule, CodebookStage | DetectorStage | BaselineStage]:
-    stage = build_stage(settings, _codebook(settings))
+def _build(settings: dict[str, Any], run: Run) -> tuple[pl.LightningDataModule, Stage]:
+    stage = build_stage(settings, codebook_of(settings))
     data = build_data(settings)
     data.prepare_data()
-    if settings.get("verify") and rank_zero_only.rank == 0:
+    first = rank_zero_only.rank == 0
+    if first and settings.get("verify"):
         verify_data(settings, data, run)
+    refuse_early(settings, stage, data, run)
     data.setup("fit")
+    if first and not settings.get("verify"):
+        note_data(data, run)
+    require_data(settings, data)
     return data, stage
-
-
-def _codebook(settings: dict[str, Any]) -> Run | None:
-    if settings.get("weights_run") or not needs_codebook(settings):
-        return None
-    if not settings["codebook_run"]:
-        what = settings["baseline"]["_target_"] if settings["baseline"] else "stage=detector"
-        raise ConfigError(f"{what} needs codebook_run=<run folder or run name> of a trained codebook.")
-    return find_run(settings["codebook_run"], settings["paths"]["runs"], "codebook")
-
-
-def _weights(settings: dict[str, Any]) -> Run:
-    return find_run(settings["weights_run"], settings["paths"]["runs"], "detector")
-
-
-def _inherited_cost(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the bill of what the run stands on: its codebook's, or the training of the run whose weights it takes."""
-    if settings.get("weights_run"):
-        bill = _weights(settings).read_cost() or {}
-        return {name: bill[name] for name in ("seconds", "steps", "slices_seen", "epochs", "codebook") if name in bill}
-    run = _codebook(settings)
-    return {} if run is None else {"codebook": {"run": run.label, **(run.read_cost() or {})}}
-
-
-def train_job(settings: dict[str, Any], run: Run, sweep_folder: Path) -> float | None:
-    """Train one job of a sweep, unless that has been done; one that was cut off goes on.
-
-    Args:
-        settings: as in `train`.
-        run: its folder is named by the settings, see `anomask.settings.key.settings_key`.
-        sweep_folder: where the job is entered.
-
-    Returns:
-        the validation figure of the best checkpoint, for sweepers that search
-    """
-    finished = find_finished(run)
-    if rank_zero_only.rank == 0:
-        enter_sweep(finished or run, sweep_folder)
-    if finished is not None:
-        require_same_codebook(finished, _codebook(settings))
-        note_skipped(finished, current_commit())
-        finished.link_latest()
-    else:
-        train(settings, run, resume=has_begun(run))
-    found = (finished or run).read_validation()
-    return None if found is None else found["value"]

@@ -138,6 +138,10 @@ def loop(folder):
     (folder / "train/normal/more").symlink_to(folder / "train")
 
 
+def name_of_bytes(folder):
+    shutil.copy(folder / A, os.fsencode(folder) + b"/train/normal/M\xfcller.png")
+
+
 def link_to_nothing(folder):
     (folder / "train/normal/gone.png").symlink_to(folder / "nowhere.png")
 
@@ -209,6 +213,7 @@ FAULTS = {
     "no test normals": (lambda f: shutil.rmtree(f / "test/normal"), "empty part", "warning", ["test/normal"], "Put"),
     "not listed": (copy(A, "train/normal/q.png", False), "manifest", "error", ["q.png"], "Add them"),
     "path that leaves": (listed("../secret.png"), "path outside the folder", "error", ["../secret.png"], "Copy"),
+    "name of bytes": (name_of_bytes, "name not UTF-8", "error", ["M\\udcfcller.png"], "Rename it"),
     "link loop": (loop, "link loop", "warning", ["train/normal/more"], "Remove the link"),
     "link to nothing": (link_to_nothing, "broken link", "error", ["gone.png"], "Restore its target"),
     "link to itself": (link_to_itself, "broken link", "error", ["self.png"], "remove the link"),

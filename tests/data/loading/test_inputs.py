@@ -7,14 +7,20 @@ import torch
 from anomask.data.folder.manifest import SliceRecord
 from anomask.data.loading.inputs import find_inputs, input_batch, read_cases
 from anomask.data.loading.slices import LoadSlice, to_input, to_source
+from anomask.data.volumes.account import Account
 from anomask.errors import DataError
 from tests.conftest import save, toy_slice
 
 WINDOW = (-1350.0, 150.0)
 
 
-def no_fault(fault):
-    raise fault
+def account(place):
+    """An account that takes no fault."""
+
+    def no_fault(fault):
+        raise fault
+
+    return Account(place, no_fault)
 
 
 @pytest.mark.parametrize("shape", [(40, 30), (30, 40), (31, 40), (40, 40)])
@@ -50,11 +56,14 @@ def test_slices_are_found_in_natural_order_without_masks_and_read_in_batches(tmp
     for name in ("b/s10.png", "b/s9.png", "a.tif", "masks/b/s9.png", "c/lung_masks/x.png", ".hidden/x.png"):
         save(image, tmp_path / name)
     (tmp_path / "notes.txt").write_text("nothing")
-    inputs = find_inputs(tmp_path, None, no_fault)
+    inputs = find_inputs(tmp_path, None, account(tmp_path))
     assert list(inputs.slices) == ["a.tif", "b/s9.png", "b/s10.png"] and not inputs.volumes
-    assert [case.files for case in read_cases(inputs, 2, WINDOW, no_fault)] == [["a.tif", "b/s9.png"], ["b/s10.png"]]
-    assert list(find_inputs(tmp_path, 2, no_fault).slices) == ["a.tif", "b/s9.png"]
-    assert list(find_inputs(tmp_path / "b/s9.png", None, no_fault).slices) == ["s9.png"]
+    assert [case.files for case in read_cases(inputs, 2, WINDOW, account(tmp_path))] == [
+        ["a.tif", "b/s9.png"],
+        ["b/s10.png"],
+    ]
+    assert list(find_inputs(tmp_path, 2, account(tmp_path)).slices) == ["a.tif", "b/s9.png"]
+    assert list(find_inputs(tmp_path / "b/s9.png", None, account(tmp_path / "b/s9.png")).slices) == ["s9.png"]
 
 
 def test_a_slice_that_cannot_be_read_is_left_out_and_the_batch_filled_up(tmp_path):
@@ -63,13 +72,14 @@ def test_a_slice_that_cannot_be_read_is_left_out_and_the_batch_filled_up(tmp_pat
     (tmp_path / "s1.png").write_bytes(b"\x89PNG cut off")
     save(np.full((8, 8), 300, np.uint16), tmp_path / "s2.png")
     faults = []
-    cases = list(read_cases(find_inputs(tmp_path, None, no_fault), 2, WINDOW, faults.append))
+    noted = Account(tmp_path, faults.append)
+    cases = list(read_cases(find_inputs(tmp_path, None, noted), 2, WINDOW, noted))
     assert [case.files for case in cases] == [["s0.png", "s3.png"]]
     assert len(faults) == 2 and "s1.png cannot be read" in str(faults[0]) and "s2.png has 16 bits" in str(faults[1])
 
 
 def test_an_empty_folder_and_a_missing_input_are_errors(tmp_path):
     with pytest.raises(DataError, match=r"nothing to predict in .*Wanted: 8-bit grey slices \(\.png"):
-        find_inputs(tmp_path, None, no_fault)
+        find_inputs(tmp_path, None, account(tmp_path))
     with pytest.raises(DataError, match="nothing at .*nowhere"):
-        find_inputs(tmp_path / "nowhere", None, no_fault)
+        find_inputs(tmp_path / "nowhere", None, account(tmp_path))

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 
 from anomask.errors import RunError
 from anomask.report.sweep.axes import axis
-from anomask.report.sweep.jobs import FINISHED, GONE, NOT_BEGUN, UNFINISHED, linked_jobs, read_job
+from anomask.report.sweep.jobs import FAILED, FINISHED, GONE, NOT_BEGUN, UNFINISHED, linked_jobs, read_job
 from anomask.report.sweep.page import best, page, page_data, relative, summary
 from anomask.report.sweep.settings import ABSENT, compare, leading, shortest, show
 from anomask.runs.folder import Run
@@ -36,6 +36,18 @@ def settings(folder, *overrides):
     register()
     with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
         return compose("sweep", [f"runs={folder}", *overrides])
+
+
+def test_a_failed_job_says_why_until_it_is_finished(tmp_path):
+    folder = make_job(tmp_path, "shares", "g", (0.2, 1e-4, 1), finished=False)
+    write_json(folder / "failure.json", {"error": "DataError", "message": "n000.png is cut off."})
+    job = read_job("toy_g", folder, [])
+    assert (job.state, job.notes) == (FAILED, ["failed: n000.png is cut off."])
+    assert "1 job: 1 failed." in summary([job])
+    (folder / "failure.json").write_text("{")
+    assert read_job("toy_g", folder, []).notes == ["failure.json cannot be used (JSONDecodeError): cut off or damaged"]
+    write_json(folder / "cost.json", {"seconds": 1.0})
+    assert read_job("toy_g", folder, []).state == FINISHED
 
 
 def test_the_table_holds_what_the_run_folders_say(tmp_path):

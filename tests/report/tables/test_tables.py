@@ -267,6 +267,24 @@ def test_a_table_of_some_rows_needs_no_records_of_the_others(tmp_path):
         build(settings(tmp_path, "rows=[two]"))
 
 
+def test_a_pending_row_without_records_is_named_below_the_table_unless_it_is_asked_for(tmp_path):
+    save(tmp_path / "toy", "one", record(0.9))
+    config = settings(tmp_path)
+    with open_dict(config):
+        config.paper_table.rows["two"].pending = True
+    made = build(config)
+    assert made.name == "table1.md" and made.read_text().rstrip().endswith("No records yet: two.")
+    assert len(made.with_suffix(".csv").read_text().splitlines()) == 2
+    save(tmp_path / "toy", "two", record(0.8))
+    text = build(config).read_text()
+    assert "No records yet" not in text and len(made.with_suffix(".csv").read_text().splitlines()) == 3
+    with open_dict(config):
+        config.rows = ["one", "two"]
+    (tmp_path / "toy/two/seed0/record.json").unlink()
+    with pytest.raises(RunError, match="no records of two"):
+        build(config)
+
+
 def test_damaged_and_old_records_are_errors(tmp_path):
     save(tmp_path, "one", record(0.9))
     file = tmp_path / "one/seed0/record.json"

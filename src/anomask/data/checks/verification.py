@@ -51,7 +51,9 @@ class Verification:
         return [finding for finding in self.findings if finding.severity == ERROR]
 
 
-def verify_folder(folder: Path, on_mixed_size: str, memory: Path | None, progress: bool) -> Verification:
+def verify_folder(
+    folder: Path, on_mixed_size: str, memory: Path | None, progress: bool, to_train: bool = True
+) -> Verification:
     """Check a data folder from end to end; whatever is wrong with one file, the others are checked.
 
     Folders, names and patients are looked at each time. What follows from the contents of the files is remembered
@@ -63,11 +65,12 @@ def verify_folder(folder: Path, on_mixed_size: str, memory: Path | None, progres
         memory: where fingerprints are kept, as ``<hash>/fingerprint.json``, or None. Not in the data folder: that may
             be read-only, and is the user's.
         progress: whether to show a progress bar.
+        to_train: whether it must have training normals.
 
     Raises:
         DataError: there is no such folder.
     """
-    records, findings = list_folder(folder)
+    records, findings = list_folder(folder, to_train)
     findings += [*parts_of_the_set(records), *partly_masked(records)]
     preparation = None
     try:

@@ -20,24 +20,25 @@ COLUMNS += ("series", "slice", "spacing_mm")  # written by anomask prepare; not 
 MANIFEST = "manifest.csv"
 
 
-def read_folder(folder: Path) -> list[SliceRecord]:
+def read_folder(folder: Path, to_train: bool = True) -> list[SliceRecord]:
     """List the slices of a data folder in natural order of their names.
 
     Args:
         folder: in the layout `LAYOUT`; columns of manifest.csv: path, and any of split, label, disease, patient,
             source, mask, lung_mask, lesion_donor (of transplants: intervals resample these instead of patients).
+        to_train: whether it must have training normals; a set to evaluate on may be test slices alone.
 
     Raises:
         DataError: nothing there, no training normals, a mask without a slice or of two slices, a manifest that cannot
             be read or disagrees with the files.
         SplitError: a patient in train and test.
     """
-    records, findings = list_folder(folder)
+    records, findings = list_folder(folder, to_train)
     raise_first(findings)
     return records
 
 
-def list_folder(folder: Path) -> tuple[list[SliceRecord], list[Finding]]:
+def list_folder(folder: Path, to_train: bool = True) -> tuple[list[SliceRecord], list[Finding]]:
     """List the slices as `read_folder` does, with all that is wrong with folders and manifest instead of an error.
 
     Raises:
@@ -56,7 +57,7 @@ def list_folder(folder: Path) -> tuple[list[SliceRecord], list[Finding]]:
             lines, more = _join(folder, records, rows)
             findings += more
     ordered = sorted(records.values(), key=lambda record: natural_key(record.name))
-    findings += _nothing_to_train_on(folder, ordered)
+    findings += _nothing_to_train_on(folder, ordered) if to_train or not ordered else []
     findings += disease_names(ordered)
     findings += missing_patients(ordered)
     findings += pairing(folder, ordered, masks)
@@ -73,7 +74,10 @@ def _nothing_to_train_on(folder: Path, records: list[SliceRecord]) -> list[Findi
     if any((record.split, record.label) == ("train", "normal") for record in records):
         return []
     message = f"no normal slices to train on in {folder / 'train/normal'} (found {len(records)} others)."
-    remedy = "The method learns from normal slices alone: put them there."
+    remedy = (
+        "The method learns from normal slices alone: put them there. To score these with a trained run: anomask "
+        f"evaluate run=<run> folder={folder}"
+    )
     return [Finding("no training normals", ("train/normal",), message, remedy)]
 
 

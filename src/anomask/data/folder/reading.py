@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from anomask.data.decoding import UNDECODABLE, label_values, why
 from anomask.data.folder.findings import Finding
 from anomask.data.folder.hashing import unreadable
 from anomask.data.folder.records import SliceRecord
+from anomask.errors import DataError
 
 # Twice the side of the largest CT matrices; a small file may claim any number of pixels and fill the memory.
 MOST_PIXELS = 4096**2
+MARKED = (255, 1, 65535)  # the one value beside 0 that a mask has
 MODES = {"RGB": "RGB", "RGBA": "RGBA", "I;16": "16-bit grey", "I": "16-bit grey", "P": "palette", "1": "1-bit"}
 
 
@@ -47,15 +50,24 @@ def read_mask(path: Path, shape: tuple[int, int], content: bytes | None = None) 
     Raises:
         DataError: damaged, of another size than its slice, or with other values.
     """
-    values = np.asarray(_decode(path, content).convert("L"))
+    values = _label_values(_decode(path, content), path)
     if values.shape != shape:
         message = f"{path} is {values.shape[1]}x{values.shape[0]} pixels, its slice {shape[1]}x{shape[0]}."
         raise Finding("mask of another size", (path.name,), message, "A mask must have its slice's size.").error()
-    found = np.flatnonzero(np.bincount(values.ravel(), minlength=256)).tolist()
-    if not (set(found) <= {0, 255} or set(found) <= {0, 1}):
+    found = np.unique(values).tolist()
+    if not any(set(found) <= {0, marked} for marked in MARKED):
         message = f"{path} has values {found[:6]}...; a mask has 0 and 255 alone."
         raise Finding("mask values", (path.name,), message, "Threshold it.").error()
     return values > 0
+
+
+def _label_values(image: Image.Image, path: Path) -> np.ndarray:
+    try:
+        return label_values(image, str(path))
+    except DataError as error:
+        raise Finding("mask values", (path.name,), str(error), "Wanted: 0 and 255 alone.").error() from error
+    except UNDECODABLE as error:
+        raise _damaged(path, error).error() from error
 
 
 def open_image(path: Path, content: bytes | None = None) -> Image.Image:
@@ -66,13 +78,13 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is lower
+            warnings.simplefilter("ignore")  # the limit below is lower than Pillow's, damaged pixels are errors
             image = Image.open(path if content is None else io.BytesIO(content))
     except Image.DecompressionBombError as error:
         raise _too_large(path, "more than 178 million").error() from error
     except PermissionError as error:
         raise unreadable(str(path), error).error() from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except UNDECODABLE as error:
         raise _damaged(path, error).error() from error
     if image.width * image.height > MOST_PIXELS:
         raise _too_large(path, f"{image.width}x{image.height}").error()
@@ -83,14 +95,14 @@ def _decode(path: Path, content: bytes | None) -> Image.Image:
     image = open_image(path, content)
     try:
         image.load()
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except UNDECODABLE as error:
         raise _damaged(path, error).error() from error
     return image
 
 
 def _damaged(path: Path, error: Exception) -> Finding:
     # Pillow names the stream it read from, which says nothing to a user.
-    reason = "it is no image" if "cannot identify" in str(error) else error
+    reason = "it is no image" if "cannot identify" in str(error) else why(error)
     return Finding("damaged", (path.name,), f"{path} cannot be decoded ({reason}).", "Copy or convert it again.")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from anomask.data.folder.findings import WARNING, Finding
 from anomask.data.folder.hashing import unreadable
+from anomask.errors import printable
 
 
 def files_of(folder: Path) -> tuple[list[str], list[Finding]]:
@@ -28,6 +29,9 @@ def files_of(folder: Path) -> tuple[list[str], list[Finding]]:
             name = path.relative_to(folder).as_posix()
             if entry.name.startswith((".", "__MACOSX")):
                 continue
+            if printable(name) != name:
+                findings.append(_name_of_bytes(name))
+                continue
             try:
                 is_file, is_folder = path.is_file(), path.is_dir()
             except OSError as error:
@@ -48,6 +52,13 @@ def files_of(folder: Path) -> tuple[list[str], list[Finding]]:
 
 def _broken_link(name: str) -> Finding:
     return Finding("broken link", (name,), f"{name} is a link to nothing.", "Restore its target or remove the link.")
+
+
+def _name_of_bytes(name: str) -> Finding:
+    # Neither manifest.csv nor a report could hold it.
+    message = f"{printable(name)} has a name that is not UTF-8; it was not looked at."
+    remedy = "Rename it: archives from other systems often hold such names."
+    return Finding("name not UTF-8", (printable(name),), message, remedy)
 
 
 def _loop(name: str) -> Finding:

@@ -20,6 +20,7 @@ from monai.transforms import Transform
 from anomask.data.folder.hashing import file_hash, file_hashes
 from anomask.data.folder.reading import open_image
 from anomask.data.folder.records import SliceRecord
+from anomask.data.loading.frame import Frame
 from anomask.data.loading.slices import LoadSlice, batch_fields
 from anomask.errors import DataError
 from anomask.parallel import in_parallel
@@ -27,11 +28,12 @@ from anomask.parallel import in_parallel
 log = logging.getLogger(__name__)
 
 VERSION = 1  # raise it when LoadSlice or estimate_lungs gives other numbers for the same file
+FILES = ("image.npy", "masks.npy", "frame.npy")
 MASK, LUNG = 1, 2  # bits of a pixel in masks.npy
 
 
 class DecodedSlices(Transform):
-    """Gives what `LoadSlice` gives, to the last bit, from ``<folder>/<key>/image.npy`` and ``masks.npy``.
+    """Gives what `LoadSlice` gives, to the last bit, from the files in ``<folder>/<key>/``, see `FILES`.
 
     The key is a hash of the contents of all files (the window is in the pixels), of what `LoadSlice` is set to and of
     the libraries that resize and estimate lungs. So a changed file, whatever its size and time, means another key.
@@ -53,18 +55,18 @@ class DecodedSlices(Transform):
         self.rows = {record.name: row for row, record in enumerate(self.records)}
         self.key = self._key()
         self.place = folder / self.key
-        self._arrays: tuple[np.ndarray, np.ndarray] | None = None
+        self._arrays: tuple[np.ndarray, ...] | None = None
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         """Return the fields of the slice of `item`: its `row` and `record`."""
         if self._arrays is None:
-            self._arrays = tuple(np.load(self.place / name, mmap_mode="r") for name in ("image.npy", "masks.npy"))
-        images, masks = self._arrays
+            self._arrays = tuple(np.load(self.place / name, mmap_mode="r") for name in FILES)
+        images, masks, frames = self._arrays
         row = self.rows[item["record"].name]
         image = images[row] / 255.0 if images.dtype == np.uint8 else images[row]
         image = torch.from_numpy(image.astype(np.float32))  # a copy: nobody can write into the file
         mask, lung = (torch.from_numpy(masks[row] & bit > 0) for bit in (MASK, LUNG))
-        return batch_fields(item, image, mask, lung)
+        return batch_fields(item, image, mask, lung, Frame(*frames[row].tolist()))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the mapped files out: a worker process maps them itself."""
@@ -100,6 +102,7 @@ class DecodedSlices(Transform):
         shape = (len(self.records), 1, self.size, self.size)
         items = [{"row": row, "record": record} for row, record in enumerate(self.records)]
         dtype = np.dtype(np.uint8 if self._lossless() else np.float32)
+        frames = []
         # Written, not mapped: on a full disk a mapped file kills the process, a written one is an error.
         with _npy(part / "image.npy", dtype, shape) as images, _npy(part / "masks.npy", np.dtype("u1"), shape) as masks:
             for fields in in_parallel(self.load, items, "decode", self.progress):
@@ -107,16 +110,19 @@ class DecodedSlices(Transform):
                 images.write((np.rint(image * 255) if dtype == np.uint8 else image).astype(dtype).tobytes())
                 bits = MASK * fields["mask"].numpy() + LUNG * fields["lung_mask"].numpy()
                 masks.write(bits.astype(np.uint8).tobytes())
+                frames.append(fields["frame"].numpy())
+        np.save(part / "frame.npy", np.stack(frames))
 
     def _lossless(self) -> bool:
-        return all(max(open_image(record.path).size) == self.size for record in self.records)
+        whole = self.load.crop == "none"  # what is cut out is resized
+        return whole and all(max(open_image(record.path).size) == self.size for record in self.records)
 
     def _key(self) -> str:
         files = [path for r in self.records for path in (r.path, r.mask, r.lung_mask) if path is not None]
         file_hashes(files)  # in parallel
         rows = [(r.label, *(path and file_hash(path) for path in (r.path, r.mask, r.lung_mask))) for r in self.records]
         libraries = (PIL.__version__, np.__version__, scipy.__version__)
-        about = (VERSION, self.size, self.load.lung_masks, libraries, rows)
+        about = (VERSION, self.size, self.load.lung_masks, self.load.crop, libraries, rows)
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:24]
 
     @contextmanager

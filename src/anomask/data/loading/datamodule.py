@@ -16,6 +16,7 @@ from anomask.data.folder.reading import check_sizes
 from anomask.data.folder.records import SliceRecord, is_synthetic
 from anomask.data.folder.splits import split_validation
 from anomask.data.loading.cache import DecodedSlices
+from anomask.data.loading.frame import CROPS
 from anomask.data.loading.loader import ResumableLoader, SharedSampler
 from anomask.data.loading.slices import LoadSlice, SliceDataset, collate
 from anomask.errors import ConfigError, DataError
@@ -33,6 +34,7 @@ class SliceDataModule(pl.LightningDataModule):
         validation_share: of the training normals, see `split_validation`.
         on_mixed_size: 'error', or 'pad' to pad slices to squares.
         lung_masks: 'given', or 'estimate' for slices that came without one.
+        crop: 'none', or 'lungs' to show the networks the box of the estimated lungs alone.
         augment: MONAI dictionary transforms for training slices, or None.
         cache: 'memory', or 'disk' to keep decoded slices in files that all processes and later runs map into memory.
         cache_rate: share of the slices kept in memory where `cache` is 'memory'.
@@ -53,6 +55,7 @@ class SliceDataModule(pl.LightningDataModule):
         validation_share: float,
         on_mixed_size: str = "error",
         lung_masks: str = "estimate",
+        crop: str = "none",
         augment: list[Callable] | None = None,
         cache: str = "memory",
         cache_rate: float = 1.0,
@@ -65,6 +68,7 @@ class SliceDataModule(pl.LightningDataModule):
         for name, value, known in (
             ("on_mixed_size", on_mixed_size, ("error", "pad")),
             ("lung_masks", lung_masks, ("given", "estimate")),
+            ("crop", crop, CROPS),
             ("cache", cache, ("memory", "disk")),
         ):
             if value not in known:
@@ -73,7 +77,7 @@ class SliceDataModule(pl.LightningDataModule):
             raise ConfigError("data.cache is 'disk' and data.cache_folder is not set; name a folder for the files.")
         self.folder, self.size, self.batch_size = Path(folder), size, batch_size
         self.validation_share, self.on_mixed_size, self.lung_masks = validation_share, on_mixed_size, lung_masks
-        self.augment, self.num_workers = augment, num_workers
+        self.crop, self.augment, self.num_workers = crop, augment, num_workers
         self.cache, self.cache_rate = cache, cache_rate if cache == "memory" else 0.0
         self.cache_folder = None if cache_folder is None else Path(cache_folder)
         self.seed, self.progress = seed, progress
@@ -90,19 +94,15 @@ class SliceDataModule(pl.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Read and check the folder, and load what `stage` needs; calling it again changes nothing.
 
+        A folder of test slices alone will do for the stage 'test'.
+
         Raises:
             DataError, SplitError: a folder that cannot be used.
         """
-        if not self.records:
-            records = read_folder(self.folder)
-            # Training slices first: they are the ones the others are compared with.
-            training_first = sorted(records, key=lambda record: record.split != "train")
-            raise_first(check_sizes(training_first, self.on_mixed_size))
-            raise_first(copies(records, self.slice_hashes(records)))
-            self.records = records
+        self._read(to_train=stage != "test")
         if stage in ("fit", "validate", None) and self.train_set is None:
-            normals = [record for record in self.records if (record.split, record.label) == ("train", "normal")]
-            training, validation, unit = split_validation(normals, self.validation_share)
+            normals = self.normals
+            training, validation, unit = self.split_normals()
             log.info("%d training and %d validation normals, split by %s", len(training), len(validation), unit)
             decoded = self._decoded(normals)  # of both, so that another share decodes nothing anew
             self.train_set = self._load(training, self.augment, decoded)
@@ -115,6 +115,25 @@ class SliceDataModule(pl.LightningDataModule):
                 raise DataError(
                     f"no test slices in {self.folder}: test/normal and test/abnormal are both empty. Put slices there."
                 )
+
+    @property
+    def normals(self) -> list[SliceRecord]:
+        """The training normals, those that are held out for validation among them; empty before `setup`."""
+        return [record for record in self.records if (record.split, record.label) == ("train", "normal")]
+
+    def split_normals(self) -> tuple[list[SliceRecord], list[SliceRecord], str]:
+        """Split them as `split_validation` does; nothing is loaded."""
+        self._read(to_train=True)
+        return split_validation(self.normals, self.validation_share)
+
+    def _read(self, to_train: bool) -> None:
+        if not self.records:
+            records = read_folder(self.folder, to_train)
+            # Training slices first: they are the ones the others are compared with.
+            training_first = sorted(records, key=lambda record: record.split != "train")
+            raise_first(check_sizes(training_first, self.on_mixed_size))
+            raise_first(copies(records, self.slice_hashes(records)))
+            self.records = records
 
     def train_dataloader(self) -> DataLoader:
         """Training normals in a new order each epoch, this process's share of them."""
@@ -177,15 +196,18 @@ class SliceDataModule(pl.LightningDataModule):
     def _decoded(self, records: list[SliceRecord]) -> DecodedSlices | None:
         if self.cache == "memory":
             return None
-        decoded = DecodedSlices(self.cache_folder, records, LoadSlice(self.size, self.lung_masks), self.progress)
+        decoded = DecodedSlices(self.cache_folder, records, self._reader(), self.progress)
         decoded.build()
         return decoded
 
     def _load(
         self, records: list[SliceRecord], augment: list[Callable] | None, decoded: DecodedSlices | None
     ) -> SliceDataset:
-        load = decoded or LoadSlice(self.size, self.lung_masks)
+        load = decoded or self._reader()
         return SliceDataset(records, load, augment, self.cache_rate, self.progress, self.seed)
+
+    def _reader(self) -> LoadSlice:
+        return LoadSlice(self.size, self.lung_masks, self.crop)
 
     def _loader(self, rows: SliceDataset, kind: type[DataLoader] = DataLoader, **how: object) -> DataLoader:
         return kind(rows, self.batch_size, num_workers=self.num_workers, collate_fn=collate, **how)

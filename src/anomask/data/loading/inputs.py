@@ -12,16 +12,18 @@ import torch
 
 from anomask.batches import SliceBatch
 from anomask.data.folder.records import MASK_FOLDERS, natural_key
-from anomask.data.loading.slices import to_input
-from anomask.data.lungs import estimate_lungs
+from anomask.data.loading.slices import framed_slice
+from anomask.data.volumes.account import Account
+from anomask.data.volumes.faults import reading
 from anomask.data.volumes.formats import Volume, VolumeSource, group_volumes, read_volume
 from anomask.data.volumes.images import SUFFIXES, is_image, read_grey
-from anomask.data.volumes.walk import OnFault, files_below
+from anomask.data.volumes.walk import files_below
 from anomask.data.volumes.window import to_grey
-from anomask.errors import DataError, NotAxialError
+from anomask.errors import DataError, NotAxialError, printable
 
 log = logging.getLogger(__name__)
 
+GREYS = (0.0, 255.0)  # of volumes windowed already
 VOLUME_SUFFIX = re.compile(r"\.(nii|nii\.gz|mha|mhd|dcm|dicom|ima)$", re.IGNORECASE)
 
 
@@ -33,6 +35,11 @@ class Case(NamedTuple):
     series: str = ""  # name of the volume, '' for loose slices
     volume: Volume | None = None
 
+    @property
+    def spacing_mm(self) -> tuple[float, float]:
+        """(row, column) of the pixels; those of loose slices are taken for square."""
+        return (1.0, 1.0) if self.volume is None else self.volume.spacing_mm[1:]
+
 
 class Inputs(NamedTuple):
     """What was found in an input: files and headers, no pixels yet."""
@@ -41,47 +48,54 @@ class Inputs(NamedTuple):
     volumes: dict[str, VolumeSource]  # name -> where
 
 
-def find_inputs(place: Path, limit: int | None, on_fault: OnFault) -> Inputs:
+def find_inputs(place: Path, limit: int | None, account: Account, neutral: bool = False) -> Inputs:
     """Find the slices (PNG, JPEG, TIFF, ...) and volumes (DICOM series, NIfTI) of a file or folder.
 
-    Folders called masks and lung_masks are left out. A volume is named after its place in the input and never after
-    what its header says: a series' own identifier often holds a date.
+    Folders called masks and lung_masks are left out. A volume is named after its place in the input, or neutrally, and
+    never after what its header says: a series' own identifier often holds a date.
 
     Args:
         place: a file or a folder.
         limit: how many slices and volumes to keep, or None.
-        on_fault: called with a DataError for each file or folder that cannot be used.
+        account: told of each file that is left out, and of each fault.
+        neutral: name slices slice_0001, ... and volumes case_0001, ... in the order of their names.
 
     Raises:
         DataError: there is nothing that could be predicted.
     """
-    files = {name: path for path in files_below(place, on_fault) if not _is_mask(name := _name(path, place))}
-    slices = {name: path for name, path in files.items() if is_image(path)}
-    volumes = _named(group_volumes(files.values(), on_fault), place)
+    files = {account.inside(path): path for path in files_below(place, account.fault)}
+    masks = [path for name, path in files.items() if _is_mask(name)]
+    account.leave(masks, "in a folder of masks")
+    files = {name: path for name, path in files.items() if not _is_mask(name)}
+    slices = {name: files[name] for name in sorted(files, key=natural_key) if is_image(files[name])}
+    volumes = _named(group_volumes(files.values(), account), place, account)
+    account.report_missed()
     if not slices and not volumes:
         raise DataError(
             f"nothing to predict in {place}. Wanted: 8-bit grey slices ({', '.join(SUFFIXES)}), a DICOM series or "
             "NIfTI files."
         )
-    kept = sorted(slices, key=natural_key)[:limit]
+    if neutral:
+        slices = {f"slice_{row:04d}": path for row, path in enumerate(slices.values(), 1)}
+        volumes = {f"case_{row:04d}": source for row, source in enumerate(volumes.values(), 1)}
+    kept = dict(list(slices.items())[:limit])
     left = None if limit is None else limit - len(kept)
-    return Inputs({name: slices[name] for name in kept}, dict(list(volumes.items())[:left]))
-
-
-def _name(path: Path, place: Path) -> str:
-    return path.relative_to(place).as_posix() if place.is_dir() else path.name
+    beyond = [path for name, path in slices.items() if name not in kept]
+    beyond += [path for source in list(volumes.values())[left:] for path in source.files] if left is not None else []
+    account.leave(beyond, "beyond limit")
+    return Inputs(kept, dict(list(volumes.items())[:left]))
 
 
 def _is_mask(name: str) -> bool:
     return bool(set(MASK_FOLDERS) & set(Path(name).parts[:-1]))
 
 
-def _named(sources: list[VolumeSource], place: Path) -> dict[str, VolumeSource]:
+def _named(sources: list[VolumeSource], place: Path, account: Account) -> dict[str, VolumeSource]:
     names = []
     for source in sources:
         alone = len(source.files) == 1
-        name = VOLUME_SUFFIX.sub("", _name(source.files[0] if alone else source.path, place))
-        names.append(place.resolve().name if name in (".", "") else name)
+        name = VOLUME_SUFFIX.sub("", account.inside(source.files[0] if alone else source.path))
+        names.append(printable(place.resolve().name) if name in (".", "") else name)
     repeated = {name: 0 for name, count in Counter(names).items() if count > 1}
     for row, name in enumerate(names):
         if name in repeated:  # several series in one folder
@@ -90,22 +104,33 @@ def _named(sources: list[VolumeSource], place: Path) -> dict[str, VolumeSource]:
     return dict(zip(names, sources, strict=True))
 
 
-def read_cases(inputs: Inputs, batch_size: int, window: tuple[float, float], on_fault: OnFault) -> Iterator[Case]:
+def read_cases(
+    inputs: Inputs,
+    batch_size: int,
+    window: tuple[float, float],
+    account: Account,
+    values: str = "hu",
+    allow_gaps: bool = False,
+) -> Iterator[Case]:
     """Read loose slices in batches, then volume after volume.
 
     Args:
         inputs: of `find_inputs`.
         batch_size: how many loose slices are read together.
         window: (low, high) in HU, for volumes.
-        on_fault: called with a DataError for each slice or volume that cannot be used; the others go on.
+        account: told what became of each file; a slice or volume that cannot be used is a fault, and the others go on.
+        values: 'hu', or 'grey' for volumes windowed already; see `read_volume`.
+        allow_gaps: see `read_volume`.
     """
+    window = GREYS if values == "grey" else window
     files, pixels = [], []
     for name, path in inputs.slices.items():
         try:
             pixels.append(_read_slice(path))
         except DataError as fault:
-            on_fault(fault)
+            account.fault(fault, [path])
             continue
+        account.use([path], "slice", name)
         files.append(name)
         if len(files) == batch_size:
             yield Case(files, pixels)
@@ -114,37 +139,42 @@ def read_cases(inputs: Inputs, batch_size: int, window: tuple[float, float], on_
         yield Case(files, pixels)
     for name, source in inputs.volumes.items():
         try:
-            case = _read_case(name, source, window)
+            case = _case_of(name, read_volume(source, allow_gaps, values), window)
         except NotAxialError as reason:
-            log.warning("%s is left out: %s", name, reason)
+            text = account.relative(str(reason))
+            log.warning("%s is left out: %s", name, text)
+            account.leave(source.files, text)
             continue
         except DataError as fault:
-            on_fault(fault)
+            account.fault(fault, source.files)
             continue
+        account.use(source.files, f"{source.kind} volume", name)
         yield case
         del case  # before the next one is read: a volume takes up to a gigabyte
 
 
-def _read_case(name: str, source: VolumeSource, window: tuple[float, float]) -> Case:
-    volume = read_volume(source)
+def _case_of(name: str, volume: Volume, window: tuple[float, float]) -> Case:
     return Case([name] * len(volume.hu), [to_grey(hu, window, 8) for hu in volume.hu], name, volume)
 
 
 def _read_slice(path: Path) -> np.ndarray:
-    values = read_grey(path)
+    with reading(path, "an image"):
+        values = read_grey(path)
     if values.dtype != np.uint8:
         raise DataError(f"{path} has 16 bits; 8-bit grey is wanted. Window it first: anomask prepare.")
     return values
 
 
-def input_batch(pixels: list[np.ndarray], size: int) -> SliceBatch:
+def input_batch(pixels: list[np.ndarray], size: int, crop: str = "none") -> SliceBatch:
     """Turn slices of any shape into a batch for the model, as `LoadSlice` does for slices without masks.
 
     Args:
         pixels: [H, W] uint8 each.
         size: S, side of the model's slices.
+        crop: 'none' or 'lungs', as in training.
     """
-    image = torch.stack([to_input(values, size) for values in pixels])
-    lung = torch.from_numpy(np.stack([estimate_lungs(one[0].numpy()) for one in image]))[:, None]
+    images, lungs, frames = zip(*(framed_slice(values, size, crop, True) for values in pixels), strict=True)
+    image, lung = torch.stack(images), torch.stack(lungs)
     unknown = torch.zeros(len(image), dtype=torch.bool)
-    return SliceBatch(image, torch.arange(len(image)), torch.zeros_like(lung), lung, unknown, unknown)
+    nothing = torch.zeros_like(lung)
+    return SliceBatch(image, torch.arange(len(image)), nothing, lung, unknown, unknown, torch.tensor(frames))

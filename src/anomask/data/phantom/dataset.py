@@ -16,13 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from anomask.data.folder.records import PHANTOM
 from anomask.data.phantom.patient import Patient, sample_patient
 from anomask.data.phantom.scan import FAMILIES, LESION_RISE_HU, PhantomSlice, phantom_slice
 from anomask.errors import ConfigError, DataError
 from anomask.files import write_json
+from anomask.progress import bar
 
 __all__ = ["FAMILIES", "LESION_RISE_HU", "Patient", "PhantomSlice", "phantom_slice", "sample_patient", "write_phantom"]
 
@@ -101,7 +101,7 @@ def _write_whole(folder: Path, settings: dict, record: dict, progress: bool) -> 
     try:
         part.mkdir(parents=True)
         plan = list(_plan(settings))
-        rows = [_write_slice(part, settings, entry) for entry in tqdm(plan, "phantom", disable=not progress)]
+        rows = [_write_slice(part, settings, entry) for entry in bar(plan, "phantom", "slice", wanted=progress)]
         with (part / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
         write_json(part / PHANTOM, record)

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 from scipy import ndimage
-from tqdm import tqdm
 
 from anomask.data.folder.manifest import SliceRecord, read_folder
 from anomask.data.folder.splits import split_validation
@@ -19,6 +18,7 @@ from anomask.data.lungs import estimate_lungs
 from anomask.data.transplants.lesions import Lesion, cut_lesions, half_of, rescaled, transplant
 from anomask.errors import DataError
 from anomask.files import write_json
+from anomask.progress import bar
 
 COLUMNS = ("path", "patient", "source", "disease", "mask", "lesion_donor")
 ORIGIN = ("path", "lesion_patient", "lesion_slice", "scale")  # of lesions.csv
@@ -110,7 +110,7 @@ def write_transplants(recipe: Recipe, folder: Path, progress: bool) -> int:
     shutil.rmtree(part, ignore_errors=True)
     rows = [_copy(record, f"train/normal/{record.path.name}", part) for record in training]
     count = 0
-    for number, record in enumerate(tqdm(hosts, desc="transplants", unit="slice", disable=not progress)):
+    for number, record in enumerate(bar(hosts, "transplants", "slice", wanted=progress)):
         made = _transplant_into(record, lesions, recipe, np.random.default_rng([recipe.seed, number]), part)
         if made:
             rows += [_copy(record, f"test/normal/{record.path.name}", part, made[0][DONOR]), *made]

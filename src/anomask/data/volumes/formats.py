@@ -3,15 +3,24 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from anomask.data.volumes.dicom import find_series, is_dicom, read_dicom
+from anomask.data.volumes.account import Account
+from anomask.data.volumes.dicom import read_dicom
+from anomask.data.volumes.dicom_file import is_dicom
+from anomask.data.volumes.faults import OnFault, log_fault, reading
 from anomask.data.volumes.geometry import Volume, VolumeSource, to_source_geometry
 from anomask.data.volumes.images import is_image
 from anomask.data.volumes.metaimage import is_metaimage, read_metaimage
-from anomask.data.volumes.nifti import check_hounsfield, is_nifti, read_nifti
-from anomask.data.volumes.walk import OnFault, files_below, log_fault
+from anomask.data.volumes.nifti import is_nifti, read_nifti
+from anomask.data.volumes.series import find_series
+from anomask.data.volumes.square import square_spacing
+from anomask.data.volumes.unread import what_is_unread
+from anomask.data.volumes.values import check_values
+from anomask.data.volumes.walk import files_below
 from anomask.errors import DataError
 
 __all__ = ["Volume", "VolumeSource", "find_volumes", "group_volumes", "read_volume", "to_source_geometry"]
+
+KINDS = {"dicom": "DICOM", "nifti": "NIfTI", "metaimage": "MetaImage"}
 
 
 def find_volumes(folder_or_file: Path, on_fault: OnFault = log_fault) -> list[VolumeSource]:
@@ -24,25 +33,46 @@ def find_volumes(folder_or_file: Path, on_fault: OnFault = log_fault) -> list[Vo
     Raises:
         DataError: there is nothing at that place.
     """
-    return group_volumes(files_below(folder_or_file, on_fault), on_fault)
+    return group_volumes(files_below(folder_or_file, on_fault), Account(folder_or_file, on_fault))
 
 
-def group_volumes(files: Iterable[Path], on_fault: OnFault = log_fault) -> list[VolumeSource]:
-    """Group files into volumes as `find_volumes` does, from a list of them."""
+def group_volumes(files: Iterable[Path], account: Account) -> list[VolumeSource]:
+    """Group files into volumes as `find_volumes` does, from a list of them.
+
+    Args:
+        files: of any kind.
+        account: told of each file that is in no volume and no image, and why; of images it is told nothing.
+    """
     found: list[VolumeSource] = []
     dicom = []
+    files = list(files)
+    headers = {path.with_suffix("") for path in files if is_metaimage(path)}
     for path in files:
         if is_nifti(path):
             found.append(VolumeSource(path, "nifti", (path,)))
         elif is_metaimage(path):
             found.append(VolumeSource(path, "metaimage", (path,)))
+        elif path.with_suffix("") in headers:
+            account.use([path], "voxels of a MetaImage")
         elif not is_image(path):
             try:
-                dicom += [path] if is_dicom(path) else []
+                if is_dicom(path):
+                    dicom.append(path)
+                else:
+                    _account_for(path, account)
             except OSError as error:
-                on_fault(DataError(f"{path} cannot be opened ({error.strerror}). Change its permissions or remove it."))
-    found += find_series(dicom, on_fault)
-    return sorted(found, key=lambda source: (source.files[0], source.series))
+                fault = f"{path} cannot be opened ({error.strerror}). Change its permissions or remove it."
+                account.fault(DataError(fault), [path])
+    found += find_series(dicom, account)
+    return sorted(found, key=lambda source: (source.files[0], source.series, source.identity))
+
+
+def _account_for(path: Path, account: Account) -> None:
+    unread = what_is_unread(path)
+    if unread:
+        account.miss([path], f"{unread} is not read here; unpack it or convert it to NIfTI or PNG")
+    else:
+        account.leave([path], "no image")
 
 
 def read_volume(source: VolumeSource, allow_gaps: bool = False, values: str = "hu") -> Volume:
@@ -51,15 +81,18 @@ def read_volume(source: VolumeSource, allow_gaps: bool = False, values: str = "h
     Args:
         source: of `find_volumes`.
         allow_gaps: whether the slices of a DICOM series may lie unevenly; see `read_dicom`.
-        values: 'hu', or 'grey' for NIfTI whose numbers are windowed already: `Volume.hu` then holds them as they are.
+        values: 'hu', or 'grey' where the numbers are windowed already, or 'labels' of a mask: `Volume.hu` then holds
+            them as they are.
 
     Raises:
         DataError: the volume cannot be used; the message says why.
-        NotAxialError: it is in order but no axial CT, such as a localiser or another modality.
+        NotAxialError: it is in order but no axial CT, such as a sagittal reconstruction.
     """
-    if source.kind == "dicom":
-        return read_dicom(source, allow_gaps)
-    volume = read_nifti(source) if source.kind == "nifti" else read_metaimage(source)
-    if values == "hu":
-        check_hounsfield(volume)
-    return volume
+    with reading(source.path, KINDS[source.kind]):
+        if source.kind == "dicom":
+            volume = read_dicom(source, allow_gaps, values)
+        else:
+            volume = read_nifti(source) if source.kind == "nifti" else read_metaimage(source)
+        check_values(volume, values)
+        square_spacing(volume.spacing_mm[1:])
+        return volume

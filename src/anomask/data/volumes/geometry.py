@@ -13,7 +13,15 @@ from anomask.errors import DataError, NotAxialError
 AXIAL = ("S", "P", "L")
 STEEPEST_DEGREES = 30.0  # scanners' gantries tilt by at most this; beyond it a slice is no axial slice
 MAX_SIDE = 4096  # CT has 512 or 1024; a header that claims more than this is damaged or hostile
-MAX_VOXELS = 2**30  # 4 GB as float32; the longest chest CT are a third of it
+MAX_VOXELS = 400_000_000  # 1,500 slices of 512 x 512; 1.6 GB as float32, and reading takes twice as much
+# Distances of CT's slices, rows and columns lie well inside; outside the header counts in metres or is damaged.
+SMALLEST_MM, LARGEST_MM = 0.02, 100.0
+FLAT = 1e-6  # volume of a voxel, as a share of the box of its sides, below which the axes lie in a plane
+ORTHONORMAL = 1e-4  # ITK opens nothing whose axes are less at right angles
+SCANNER = 1  # NIfTI's code for coordinates of the scanner, which DICOM's are
+# What NIfTI's header says of the geometry: names and dates of a header's free texts must not travel.
+GEOMETRY = ("qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z", "sform_code")
+GEOMETRY += ("srow_x", "srow_y", "srow_z", "xyzt_units")
 
 
 class VolumeSource(NamedTuple):
@@ -23,6 +31,10 @@ class VolumeSource(NamedTuple):
     kind: str  # 'dicom', 'nifti' or 'metaimage'
     files: tuple[Path, ...]  # in the order of their names
     series: str = ""  # SeriesInstanceUID; '' for other kinds
+    identity: str = ""  # what tells a DICOM volume from all others, wherever its files lie; '' where nothing does
+    patient: str = ""  # PatientID as read, '' where unknown; never write it into an output
+    study: str = ""  # StudyInstanceUID
+    number: str = ""  # SeriesNumber
 
 
 class Volume(NamedTuple):
@@ -35,6 +47,8 @@ class Volume(NamedTuple):
     series: str  # SeriesInstanceUID, or the file's name without its suffix
     source: Path  # the file, or the folder of the series
     orientation: str  # where the array axes of the source run, such as 'LPS' (DICOM as column, row, slice) or 'RAS'
+    left_out: tuple[str, ...] = ()  # a line for each slice of the source that is not in `hu`
+    header: nib.Nifti1Header | None = None  # of a NIfTI source
 
 
 def to_axial(values: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
@@ -51,8 +65,14 @@ def to_axial(values: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.nda
         NotAxialError: no axis of the array runs within 30 degrees of feet to head.
         DataError: the affine is singular or not finite.
     """
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    sides = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) <= FLAT * sides.prod():
         raise DataError(f"the affine {affine.tolist()} maps the volume onto a plane or nowhere. Export it again.")
+    if sides.min() < SMALLEST_MM or sides.max() > LARGEST_MM:
+        raise DataError(
+            f"its voxels are {' x '.join(f'{side:.3g}' for side in sides)} mm, which no CT has: the header is damaged "
+            "or counts in another unit. Export it in mm."
+        )
     start = io_orientation(affine)
     image = nib.Nifti1Image(values, affine).as_reoriented(ornt_transform(start, axcodes2ornt(AXIAL)))
     _check_axial(image.affine)
@@ -92,8 +112,34 @@ def to_source_geometry(volume: Volume, values: np.ndarray) -> nib.Nifti1Image:
         )
     back = ornt_transform(axcodes2ornt(AXIAL), axcodes2ornt(tuple(volume.orientation)))
     image = nib.Nifti1Image(values, volume.affine).as_reoriented(back)
-    image.header.set_xyzt_units("mm")
-    return image
+    header = nib.Nifti1Header()
+    if volume.header is None:
+        header.set_xyzt_units("mm")
+        header.set_sform(image.affine, SCANNER)
+        header["qform_code"] = SCANNER
+    else:
+        header["pixdim"][:4] = volume.header["pixdim"][:4]
+        for name in GEOMETRY:
+            header[name] = volume.header[name]
+    if volume.header is None or not header["qform_code"]:
+        header.set_qform(*_qform_of(header))
+    return nib.Nifti1Image(image.dataobj, header.get_best_affine(), header)
+
+
+def _qform_of(header: nib.Nifti1Header) -> tuple[np.ndarray, int]:
+    """Return a qform for a header that has none, and its code.
+
+    A sheared volume, such as one of a tilted gantry, gets a code, too, as ITK opens orthonormal axes alone: its slices
+    lie as in the sform, one straight behind the other.
+    """
+    affine = header.get_sform()
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    if np.allclose(axes.T @ axes, np.eye(3), atol=ORTHONORMAL):
+        return affine, int(header["qform_code"])
+    slices = int(np.abs(axes[2]).argmax())  # the axis that runs along the body
+    normal = np.cross(*np.delete(axes, slices, axis=1).T)
+    affine[:3, slices] = normal * (normal @ affine[:3, slices]) / (normal @ normal)
+    return affine, int(header["sform_code"])
 
 
 def check_size(path: Path, shape: tuple[int, ...]) -> None:

@@ -11,7 +11,7 @@ from anomask.data.volumes.geometry import Volume, VolumeSource, check_size, spac
 from anomask.errors import DataError
 
 DAMAGED = (OSError, EOFError, ValueError, zlib.error, ImageFileError, nib.spatialimages.HeaderDataError)
-AIR_HU = -500.0  # every chest CT has voxels below it
+TO_MM = {"meter": 1000.0, "micron": 0.001}  # other units, and none, are taken for mm
 
 
 def is_nifti(path: Path) -> bool:
@@ -33,8 +33,11 @@ def read_nifti(source: VolumeSource) -> Volume:
         NotAxialError: no axis runs along the body.
     """
     image = open_nifti(source.path)
-    hu, affine, orientation = to_axial(voxels_of(image, source.path), image.affine)
-    return Volume(hu, affine, spacing_of(affine), "", stem_of(source.path), source.path, orientation)
+    scale = TO_MM.get(image.header.get_xyzt_units()[0], 1.0)
+    hu, affine, orientation = to_axial(voxels_of(image, source.path), np.diag([scale] * 3 + [1.0]) @ image.affine)
+    return Volume(
+        hu, affine, spacing_of(affine), "", stem_of(source.path), source.path, orientation, header=image.header
+    )
 
 
 def open_nifti(path: Path) -> nib.Nifti1Image:
@@ -72,16 +75,6 @@ def voxels_of(image: nib.Nifti1Image, path: Path) -> np.ndarray:
     if not np.isfinite(values).all():
         raise DataError(f"{path} has voxels that are no numbers (NaN or infinity). Export it again.")
     return values
-
-
-def check_hounsfield(volume: Volume) -> None:
-    """Raise a DataError where the values cannot be Hounsfield units; NIfTI does not say what its numbers are."""
-    lowest = float(volume.hu.min())
-    if lowest > AIR_HU:
-        raise DataError(
-            f"{volume.source} has no voxel below {AIR_HU:.0f} (lowest {lowest:.0f}), so its numbers are not HU: air is "
-            "-1000. If it is windowed already prepare it with values=grey; if 1024 was added, subtract it first."
-        )
 
 
 def _short(error: BaseException) -> str:

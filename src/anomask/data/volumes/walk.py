@@ -1,19 +1,10 @@
 """Walking through folders that someone else filled: no loops, nothing outside, one line for what can't be opened."""
 
-import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
 
+from anomask.data.volumes.faults import OnFault, log_fault
 from anomask.errors import DataError
-
-log = logging.getLogger(__name__)
-OnFault = Callable[[DataError], None]
-
-
-def log_fault(fault: DataError) -> None:
-    """Report a fault in one line and go on."""
-    log.error("%s: %s", type(fault).__name__, fault)
 
 
 def files_below(place: Path, on_fault: OnFault = log_fault) -> list[Path]:

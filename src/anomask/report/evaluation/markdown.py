@@ -100,6 +100,12 @@ def brief(record: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _of(record: dict[str, Any]) -> str:
+    # Of the evaluated folder; where that has none, of what the run learned from.
+    source = record.get("floors_from", record["data"])
+    return "" if source == record["data"] else f" of {source}"
+
+
 def summary(record: dict[str, Any]) -> str:
     """The whole record as a short Markdown text."""
     parts = [f"# {record['run']} on {record['data']}"]
@@ -113,7 +119,7 @@ def summary(record: dict[str, Any]) -> str:
         f"Sensitivity and what follows it at the threshold {threshold['threshold']:.4g}, fixed on "
         f"{threshold['n_normals']} validation normals for specificity {threshold['specificity']}. Trivial floor: the "
         "best AUROC that mean, standard deviation, Laplacian standard deviation or the distance to the nearest "
-        "training normal in these three reaches, in either direction; within patient, it pairs slices of "
+        f"training normal{_of(record)} in these three reaches, in either direction; within patient, it pairs slices of "
         "one patient, as the AUROC there does. Intervals: bootstrap of whole "
         f"{record['bootstrap']['unit']}s; – where there are too few.",
         "## Localisation (pixels, abnormal slices with masks)",

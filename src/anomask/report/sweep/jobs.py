@@ -13,7 +13,8 @@ import yaml
 
 from anomask.report.tables.columns import image, pixel
 
-FINISHED, UNFINISHED, NOT_BEGUN, GONE = "finished", "unfinished", "not begun", "gone"
+FINISHED, FAILED, UNFINISHED, NOT_BEGUN, GONE = "finished", "failed", "unfinished", "not begun", "gone"
+FAILURE = "failure.json"
 FIGURES = {
     "slice AUROC": image("auroc"),
     "slice AP": image("ap"),
@@ -38,7 +39,7 @@ class Job(NamedTuple):
 
     name: str
     folder: Path  # its run folder, as it is linked
-    state: str  # FINISHED, UNFINISHED, NOT_BEGUN or GONE
+    state: str  # FINISHED, FAILED, UNFINISHED, NOT_BEGUN or GONE
     settings: dict[str, Any]  # dotted name -> value; empty where they cannot be read
     score: Score | None
     minutes: float | None
@@ -78,10 +79,13 @@ def read_job(name: str, folder: Path, without: Sequence[str]) -> Job:
             notes.append(f"{file.relative_to(folder)} cannot be used ({type(error).__name__}): cut off or damaged")
             return None
 
+    state = _state(folder)
+    if state == FAILED and (reason := read(folder / FAILURE, lambda note: str(note["message"]))):
+        notes.append(f"failed: {reason}")
     return Job(
         name,
         folder,
-        _state(folder),
+        state,
         read(folder / "config.yaml", lambda settings: _kept(flat(settings), without)) or {},
         read(folder / "validation.json", _score),
         read(folder / "cost.json", lambda cost: _finite(cost["seconds"]) / 60),
@@ -107,6 +111,8 @@ def flat(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
 def _state(folder: Path) -> str:
     if (folder / "cost.json").is_file():
         return FINISHED
+    if (folder / FAILURE).is_file():
+        return FAILED
     return UNFINISHED if (folder / "checkpoints" / "last.ckpt").is_file() else NOT_BEGUN
 
 

@@ -10,12 +10,12 @@ from typing import Any
 from urllib.parse import quote
 
 from anomask.report.sweep.axes import axis
-from anomask.report.sweep.jobs import FIGURES, FINISHED, GONE, NOT_BEGUN, UNFINISHED, Job
+from anomask.report.sweep.jobs import FAILED, FIGURES, FINISHED, GONE, NOT_BEGUN, UNFINISHED, Job
 from anomask.report.sweep.settings import ABSENT, Setting, compare, is_number, leading, show
 from anomask.report.template import fill, read, script_json
 from anomask.report.text import number
 
-STATE = "unfinished: has a checkpoint to go on from; not begun: has none"
+STATE = "failed: its note says why; unfinished: has a checkpoint to go on from; not begun: has none"
 SCORE = "of the best checkpoint, on validation data"
 
 Cell = tuple[str, float | str | None]  # as read, as sorted; None comes last
@@ -69,7 +69,7 @@ def page_data(jobs: Sequence[Job], folder: Path) -> dict[str, Any]:
 def summary(jobs: Sequence[Job]) -> str:
     """Say in a few sentences how far the sweep is, what its score is, and which job has the best one."""
     states = Counter(job.state for job in jobs)
-    counts = ", ".join(f"{states[s]} {s}" for s in (FINISHED, UNFINISHED, NOT_BEGUN, GONE) if states[s])
+    counts = ", ".join(f"{states[s]} {s}" for s in (FINISHED, FAILED, UNFINISHED, NOT_BEGUN, GONE) if states[s])
     text = f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}: {counts}."
     kind = chosen_by(jobs)
     if kind is None:

@@ -1,0 +1,116 @@
+"""Tables that say of each path of the input whose it is, where it goes and what it shows."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from anomask.data.volumes.account import Account
+from anomask.data.volumes.faults import short
+from anomask.errors import DataError
+from anomask.preparation.companions import Companions
+from anomask.preparation.groups import SKIPPED, SPLITS, Group, check_disease
+
+NAMED = 10  # rows that a fault names
+
+Row = dict[str, str]
+
+
+class Table:
+    """The rows of a group's table, and which of them were asked for; a group without table has one row for all.
+
+    Args:
+        rows: by path, or None without a table.
+        name: of the file.
+    """
+
+    def __init__(self, rows: dict[str, Row] | None, name: str) -> None:
+        self._rows, self._name = rows, name
+        self._matched: set[str] = set()
+
+    @classmethod
+    def of(cls, group: Group, companions: Companions, account: Account) -> "Table":
+        """Read the table of a group, see `read_table`."""
+        if not group.table:
+            return cls(None, "")
+        file = companions.find(group.table, {})
+        account.use([file], "table")
+        return cls(read_table(group, file), file.name)
+
+    def row_of(self, path: str) -> Row | None:
+        """Return what the table says about a path, which it may name by file, folder, or file name alone."""
+        if self._rows is None:
+            return {}
+        parents = [parent.as_posix() for parent in PurePosixPath(path).parents]
+        key = next((key for key in (path, *parents, PurePosixPath(path).name) if key in self._rows), None)
+        if key is None:
+            return None
+        self._matched.add(key)
+        return self._rows[key]
+
+    def report_unmatched(self, files: Mapping[str, Path], account: Account) -> None:
+        """Report rows that match nothing in the input in one fault; of a class that is left out they are not missed."""
+        rows = self._rows or {}
+        unmatched = [
+            path
+            for path, row in rows.items()
+            if path not in self._matched and path not in files and row.get("disease") != SKIPPED
+        ]
+        if not unmatched:
+            return
+        if any("\\" in path for path in unmatched):
+            hint = "Use forward slashes."
+        elif any(name.startswith(f"{path}.") for path in unmatched for name in files):
+            hint = "Name files with their suffix."
+        else:
+            hint = "Correct or remove these rows, or add the files."
+        more = f" and {len(unmatched) - NAMED} more" if len(unmatched) > NAMED else ""
+        account.fault(
+            DataError(
+                f"the table {self._name} lists {', '.join(unmatched[:NAMED])}{more}, which {_is(len(unmatched))} not "
+                f"in the input ({len(unmatched)} of {len(rows)} rows). {hint}"
+            )
+        )
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def read_table(group: Group, file: Path) -> dict[str, Row]:
+    """Read a group's table: for each path inside the input what it says (any of split, disease, patient).
+
+    Raises:
+        DataError: not readable, without a column path, with a value that does not exist, or with two rows that
+            contradict each other.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            lines = list(csv.reader(stream, delimiter=group.table_separator))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"the table {file} cannot be read ({short(error)}). Wanted: UTF-8 text with a line for each path."
+        ) from error
+    columns = group.table_columns or [name.strip() for name in (lines.pop(0) if lines else [])]
+    if "path" not in columns:
+        raise DataError(f"{file} has the columns {columns}; a column 'path' is wanted.")
+    table: dict[str, Row] = {}
+    for line, cells in enumerate(lines, start=1 if group.table_columns else 2):
+        row = {column: cell.strip() for column, cell in zip(columns, cells, strict=False)}
+        path = row.get("path", "").removeprefix("./").rstrip("/")
+        if path:
+            _check_row(row, group, f"{file} line {line}")
+            if table.setdefault(path, row) != row:
+                raise DataError(f"{file} line {line} names {path} again and says something else of it. Remove one row.")
+    return table
+
+
+def _check_row(row: Row, group: Group, where: str) -> None:
+    """Translate a row's class and check what it says."""
+    if group.diseases is not None:
+        value = row.get("disease", "")
+        if value not in group.diseases:
+            raise DataError(f"{where} has the class {value!r}; the recipe knows {', '.join(group.diseases)}.")
+        row["disease"] = group.diseases[value]
+    check_disease(row.get("disease", ""))
+    if (row.get("split") or SPLITS[0]) not in SPLITS:
+        raise DataError(f"{where} has split {row['split']!r}; use one of {', '.join(SPLITS)}.")
