@@ -1,5 +1,8 @@
 """The errors a user can cause: each message says what was got, what is wanted, where, and what to do."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 def printable(text: str) -> str:
     """Escape what no terminal and no file takes: bytes of file names that are not UTF-8."""
@@ -50,3 +53,19 @@ def find_user_error(error: BaseException) -> AnomaskError | None:
     while cause is not None and not isinstance(cause, AnomaskError):
         cause = cause.__cause__
     return cause
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ": did you mean x?" for the nearest of what is known, or nothing where none is near.
+
+    Args:
+        word: what was typed.
+        known: names, or dotted keys, whose last part alone may have been typed.
+    """
+    known = list(known)
+    near = [one for one in known if word in (one, one.rpartition(".")[2])][:3]
+    near = near or get_close_matches(word, known, n=1)
+    if not near:
+        last = get_close_matches(word, [one.rpartition(".")[2] for one in known], n=1)
+        near = [one for one in known if last and one.rpartition(".")[2] == last[0]][:3]
+    return f": did you mean {' or '.join(near)}?" if near else ""

@@ -122,7 +122,10 @@ class JobsSweeper(Sweeper):
             CompactHydraException: no file, or no jobs in it.
             SystemExit: some failed; its code is their number.
         """
-        jobs = [[*arguments, *job] for job in read_jobs(self.file)]
+        from anomask.console.typed import as_typed  # not before a job file is read: Hydra imports every plugin
+
+        verb = self.config.hydra.job.config_name
+        jobs = [[*arguments, *(as_typed(verb, one) for one in job)] for job in read_jobs(self.file)]
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")

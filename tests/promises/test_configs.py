@@ -8,10 +8,13 @@ from hydra.errors import ConfigCompositionException
 from hydra.utils import get_object
 
 from anomask.settings.compose import CONF_FOLDER
+from anomask.settings.hints import check_types
+from anomask.settings.schema import Config
 from tests.conftest import settings_of
 
 ENTRIES = (
     "train",
+    "fit",
     "evaluate",
     "compare",
     "tables",
@@ -43,6 +46,7 @@ def targets(node):
 
 def check_targets(settings):
     """Every sibling key of a `_target_` is a parameter of it."""
+    check_types(settings, Config)
     found = list(targets(settings))
     for node in found:
         accepted = inspect.signature(get_object(node["_target_"])).parameters

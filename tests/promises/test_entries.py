@@ -52,7 +52,7 @@ def tiny_arguments(toy_folder):
 
 
 HELP = {
-    "train": ("codebook_run", "First steps", "synthesiser", "multirun"),
+    "train": ("codebook_run", "demo_codebook", "synthesiser", "multirun"),
     "fit": ("folder=data/ours", "dry", "goes on where it was cut", "experiment"),
     "evaluate": ("run", "bootstrap", "maps"),
     "predict": ("run", "input", "window", "maps", "candidates"),
@@ -63,7 +63,7 @@ HELP = {
     "transplant": ("half", "hosts", "donors"),
     "prepare": ("recipe", "min_lung_share", "pseudonymise"),
     "verify": ("folder", "all", "near-copies"),
-    "external.__main__": ("anomalib=patchcore", "baselines-env", "weights"),
+    "external": ("anomalib=patchcore", "baselines-env", "weights"),
 }
 
 

@@ -22,7 +22,7 @@ LONGEST_S = 20.0  # a case that takes longer hangs; most take milliseconds
 pytestmark = pytest.mark.slow
 
 thorough = settings(
-    max_examples=4000,
+    max_examples=2500,
     deadline=None,
     derandomize=True,  # the same cases in every run; a failing one is printed and joins the tests above
     suppress_health_check=list(HealthCheck),

@@ -23,11 +23,14 @@ def run(tmp_path, monkeypatch):
     [
         (
             ["experiment=codebook", "name=ours_codebook", "data=folder", "data.folder=data/ours"],
-            "experiment=detector name=ours data=folder data.folder=data/ours",
+            "experiment=detector_tokens name=ours data=folder data.folder=data/ours",
         ),
         (["experiment=demo_codebook", "trainer.max_steps=9", "seed=1"], "experiment=demo_detector seed=1"),
-        (["experiment=codebook", "model.quantiser.n_codes=64"], "experiment=detector model.quantiser.n_codes=64"),
-        (["stage=codebook", "name=mine", "data.size=64"], "experiment=detector data.size=64"),
+        (
+            ["experiment=codebook", "model.quantiser.n_codes=64"],
+            "experiment=detector_tokens model.quantiser.n_codes=64",
+        ),
+        (["stage=codebook", "name=mine", "data.size=64"], "experiment=detector_tokens data.size=64"),
     ],
 )
 def test_after_a_codebook_its_detector_on_the_same_data_and_model(run, typed, expected):

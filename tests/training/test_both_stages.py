@@ -41,9 +41,9 @@ def fitted(tmp_path, monkeypatch):
 
     monkeypatch.setattr(both_stages, "_call", call)
 
-    def run(*typed):
+    def run(*typed, small=SMALL):
         commands.clear()
-        typed = [*SMALL, *typed]
+        typed = [*small, *typed]
         register()
         with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
             fit(compose("fit", typed), typed)
@@ -53,23 +53,33 @@ def fitted(tmp_path, monkeypatch):
     return run
 
 
-BOTH = ["train experiment=codebook name=ours_codebook", "train experiment=detector name=ours"]
+TOKENS = "experiment=detector_tokens"
+BOTH = ["train experiment=codebook name=ours_codebook", f"train {TOKENS} name=ours"]
+
+
+def test_the_default_needs_no_codebook(fitted, toy_folder, tmp_path):
+    folder = shutil.copytree(toy_folder, tmp_path / "data/ours")
+    small = [one for one in SMALL if not one.startswith("model.")]
+    one = ["train experiment=detector name=ours", "evaluate"]
+    assert fitted(f"folder={folder}", "model.network.features=[4,4,8,8,8,4]", small=small) == one
+    seen = ["model=unet_codebook", "model.network.features=[4,4,8,8,8,4]"]
+    codebook, detector = fitted(f"folder={folder}", *seen, "dry=true", small=small)[:2]
+    assert codebook == BOTH[0] and detector == one[0]
 
 
 def test_everything_once_then_only_what_changed(fitted, toy_folder, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     folder = shutil.copytree(toy_folder, tmp_path / "data/ours")
-    assert fitted(f"folder={folder}", "dry=true") == [*BOTH, "evaluate"] and not (tmp_path / "runs").exists()
-    assert fitted(f"folder={folder}") == [*BOTH, "evaluate"]
+    assert fitted(f"folder={folder}", TOKENS) == [*BOTH, "evaluate"]
     detector = find_run("ours", "runs", "detector")
     assert list(detector.folder.glob("evaluation/ours/report.html"))
-    assert fitted(f"folder={folder}") == []
+    assert fitted(f"folder={folder}", TOKENS) == []
     assert caplog.messages[-2] == "next: anomask predict run=ours input=<slices, folder, DICOM series or NIfTI>"
     # Stage 2 alone, as the codebook reads nothing of it; then everything, since the data is another.
-    assert fitted(f"folder={folder}", "synthesiser.share=0.2", "dry=true") == [BOTH[1], "evaluate"]
+    assert fitted(f"folder={folder}", TOKENS, "synthesiser.share=0.2", "dry=true") == [BOTH[1], "evaluate"]
     shutil.copy(folder / "test/normal/t000.png", folder / "test/normal/extra.png")
     (folder / "test/normal/t000.png").unlink()
-    assert fitted(f"folder={folder}", "dry=true") == [*BOTH, "evaluate"]
+    assert fitted(f"folder={folder}", TOKENS, "dry=true") == [*BOTH, "evaluate"]
 
 
 def test_a_method_without_codebook_and_a_folder_without_test_slices(fitted, toy_folder, tmp_path):
@@ -77,13 +87,14 @@ def test_a_method_without_codebook_and_a_folder_without_test_slices(fitted, toy_
     given = ["folder='our slices'", "experiment=baseline_vae", "dry=true"]
     assert fitted(*given) == ["train experiment=baseline_vae name='our slices'"]
     assert fitted(*given, "name=mine") == ["train experiment=baseline_vae name=mine"]
+    assert not (tmp_path / "runs").exists()
 
 
 def test_refused_before_anything_is_trained(fitted, toy_folder):
     with pytest.raises(ConfigError, match="no data folder is named. Use folder="):
-        fitted()
+        fitted(small=[])
     with pytest.raises(DataError, match="12 validation normals .* 19 are needed"):
-        fitted(f"folder={toy_folder}", "scoring.specificity=0.95")
+        fitted(f"folder={toy_folder}", TOKENS, "scoring.specificity=0.95")
 
 
 def test_values_are_quoted_for_hydra():

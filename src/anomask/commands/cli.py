@@ -1,9 +1,10 @@
 """`anomask <verb>`: names the commands, and imports none of them until it is asked for."""
 
-import difflib
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+
+import anomask
 
 VERBS = {
     "prepare": "DICOM, NIfTI, MetaImage or images in, a data folder out",
@@ -21,29 +22,36 @@ VERBS = {
 }
 
 
+HELP = ("-h", "--help", "help")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that the first argument names.
 
     Args:
         arguments: the verb and what follows it; None takes those of the process.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    verb, *rest = (sys.argv[1:] if arguments is None else arguments) or HELP
+    if verb in HELP and (not rest or rest[0] not in VERBS or verb != "help"):
         sys.stdout.write(_help())
-        return
-    verb, *rest = arguments
-    if verb not in VERBS:
-        near = difflib.get_close_matches(verb, VERBS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        sys.stderr.write(f"anomask: no command {verb!r}: {hint}Commands: {', '.join(VERBS)}.\n")
+    elif verb == "--version":
+        sys.stdout.write(f"anomask {anomask.__version__}\n")
+    elif verb == "completion":
+        from anomask.console.completion import answer
+
+        sys.stdout.write(answer(rest, VERBS))
+    elif verb == "help":
+        import_module(f"anomask.commands.{rest[0]}").main(["--help", *rest[1:]])
+    elif verb in VERBS:
+        if verb == "fit":  # anomask fit data/ours
+            rest = [one if "=" in one or one.startswith("-") else f"folder={one}" for one in rest]
+        import_module(f"anomask.commands.{verb}").main(rest)
+    else:
+        from anomask.errors import did_you_mean
+
+        near = did_you_mean(verb, [*VERBS, "completion", "--help", "--version"]) or "."
+        sys.stderr.write(f"anomask: no command {verb!r}{near} Commands: {', '.join(VERBS)}\n")
         sys.exit(2)
-    if verb == "fit":  # anomask fit data/ours
-        rest = [one if "=" in one or one.startswith("-") else f"folder={one}" for one in rest]
-    typed, sys.argv = sys.argv, [sys.argv[0], *rest]  # Hydra reads them there
-    try:
-        import_module(f"anomask.commands.{verb}").main()
-    finally:
-        sys.argv = typed
 
 
 def _help() -> str:
@@ -53,5 +61,7 @@ def _help() -> str:
 
 usage: anomask <command> [key=value ...]
        anomask <command> --help
+       anomask --version
+       eval "$(anomask completion bash)"    completes commands, groups and keys with <Tab>
 
 {verbs}"""

@@ -8,7 +8,7 @@ from anomask.commands import cli
 from anomask.commands.entry import command
 
 
-@command("evaluate", groups=False)
+@command("evaluate")
 def main(config: DictConfig) -> None:
     """Compose the settings from conf/evaluate.yaml and the command line, and evaluate."""
     from anomask.build import require_device

@@ -12,7 +12,7 @@ from anomask.settings.compose import plain
 log = logging.getLogger(__name__)
 
 
-@command("predict", groups=False)
+@command("predict")
 def main(config: DictConfig) -> None:
     """Compose the settings from conf/predict.yaml and the command line, and predict."""
     from anomask.build import require_device

@@ -2,17 +2,16 @@
 
 import os
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from anomask.commands import cli
-from anomask.commands.entry import command, in_sweep, user_errors
+from anomask.commands.entry import command, in_one_line, in_sweep, user_errors
+from anomask.console.typed import Typed, quoted, read
 from anomask.errors import ConfigError
 from anomask.settings.compose import CONF_FOLDER, plain
 
@@ -22,21 +21,29 @@ if TYPE_CHECKING:
 PASSED_ON = ("hydra.", "progress", "quiet")  # overrides that are of the command, not of the run
 
 
-def main() -> Any:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Train a new run, or go on with the one that ``resume=`` names."""
-    given = get_args_parser().parse_args()
-    asks_for_text = given.help or given.hydra_help or given.cfg or given.info or given.shell_completion
-    if asks_for_text or not any(text.lstrip("+").startswith("resume=") for text in given.overrides):
-        return new_run()
+    with in_one_line("train"):
+        typed = read("train", sys.argv[1:] if arguments is None else arguments)
+    if typed.asks_for_text or not any(text.lstrip("+").startswith("resume=") for text in typed.overrides):
+        new_run(arguments)
+        return
     with user_errors():
-        return resume(given)
+        resume(typed)
 
 
-@command("train")
+def _check(settings: dict[str, Any]) -> None:
+    from anomask.training.devices import check_device
+
+    check_device(settings["trainer"])
+
+
+@command("train", check=_check)
 def new_run(config: DictConfig) -> float | None:
     """Compose the settings from conf/train.yaml and the command line, and train."""
     from anomask.runs import Run
-    from anomask.sweeps.job import require_own_folder
+    from anomask.runs.commit import current_commit
+    from anomask.sweeps.job import note_skipped, require_own_folder
     from anomask.training.jobs import has_begun, train_job
     from anomask.training.train import train
 
@@ -46,13 +53,16 @@ def new_run(config: DictConfig) -> float | None:
     if in_sweep():
         return train_job(plain(config), run, Path(HydraConfig.get().sweep.dir))
     require_own_folder(run, plain(config))
+    if run.finished:  # run=<folder> names a run with these very settings
+        note_skipped(run, current_commit())
+        return None
     # The second process of a distributed job comes here too, and goes on where the first one does.
     train(plain(config), run, resume=has_begun(run) or False)
     _say_next(run, HydraConfig.get().overrides.task)
     return None
 
 
-def resume(given: Namespace) -> None:
+def resume(typed: Typed) -> None:
     """Go on with a run: with its own settings, and those beside ``resume=`` that may be changed.
 
     The run is found before Hydra makes a folder, and Hydra gets nothing else to compose: what is in the run's .hydra
@@ -62,26 +72,20 @@ def resume(given: Namespace) -> None:
     from anomask.settings.resume import parse, value_of
     from anomask.training.resume import go_on, resumption
 
-    if given.multirun:
+    if typed.flags.multirun:
         raise ConfigError("resume= goes on with one run; a sweep goes on when it is started again. Leave -m out.")
-    overrides = parse(given.overrides)
+    overrides = parse(typed.overrides)
     values = {override.key_or_group: value_of(override) for override in overrides}
     runs = values.get("paths.runs") or os.environ.get("ANOMASK_RUNS", "runs")
     own = [one for one in overrides if one.key_or_group != "resume" and not one.key_or_group.startswith(PASSED_ON)]
     plan = resumption(str(values["resume"]), str(runs), own)
     passed = [one.input_line for one in overrides if one.key_or_group.startswith(PASSED_ON)]
-    folder = str(plan.run.folder).replace("\\", "\\\\").replace("'", "\\'")
-    typed, sys.argv = sys.argv, [sys.argv[0], f"hydra.run.dir='{folder}'", "hydra.output_subdir=null", *passed]
 
     def work(config: DictConfig) -> None:
-        sys.argv = typed  # Lightning starts the other processes of a training with it
         go_on(plan)
         _say_next(plan.run, typed_for(plan.run))
 
-    try:
-        command("train")(work)()
-    finally:
-        sys.argv = typed
+    command("train")(work)([f"hydra.run.dir={quoted(str(plan.run.folder))}", "hydra.output_subdir=null", *passed])
 
 
 def _say_next(run: "Run", typed: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from anomask.errors import ConfigError
 from anomask.settings.compose import plain
 
 
-@command("verify")
+@command("verify", may_lack=["data.folder"])
 def main(config: DictConfig) -> None:
     """Compose the settings from conf/verify.yaml and the command line, and check; exit code 1 if there are errors."""
     from hydra.utils import instantiate

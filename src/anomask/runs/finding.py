@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from anomask.errors import RunError
+from anomask.errors import RunError, did_you_mean
 from anomask.runs.folder import Run
 
 
@@ -32,8 +32,9 @@ def find_run(text: str, runs_folder: str, *stages: str, newest: bool = False) ->
             raise RunError(f"{text} is a run of stage {found}; wanted: stage {wanted}.")
         return run
     known = sorted(str(path.parent) for path in Path(runs_folder).glob("*/latest"))
+    near = did_you_mean(text, (Path(folder).name for folder in known))
     raise RunError(
-        f"no {wanted} run at {text!r} (looked for config.yaml in {', '.join(map(str, places))}). Known runs: "
+        f"no {wanted} run at {text!r}{near} (looked for config.yaml in {', '.join(map(str, places))}). Known runs: "
         f"{', '.join(known) or 'none'}. Train one first: anomask train stage={stages[0]} ..."
     )
 

@@ -42,8 +42,10 @@ def after_codebook(run: Run, typed: Sequence[str], experiments: Sequence[str]) -
     """
     chosen = dict(one.split("=", 1) for one in typed if "=" in one)
     experiment = chosen.get("experiment", "codebook").replace("codebook", "detector")
+    if experiment not in experiments or experiment == "detector":  # which needs no codebook
+        experiment = "detector_tokens"
     kept = [one for one in typed if one.lstrip("+~").split("=")[0].split(".")[0] in CARRIED]
-    stage = [f"experiment={experiment if experiment in experiments else 'detector'}"]
+    stage = [f"experiment={experiment}"]
     name = [f"name={chosen['name'].replace('_codebook', '')}"] if "_codebook" in chosen.get("name", "") else []
     return command("train", *stage, *name, *kept, f"codebook_run={reference(run)}")
 

@@ -28,16 +28,22 @@ SCHEMAS = {
 }
 
 
+def schema_of(verb: str) -> type:
+    """Return the schema of a command."""
+    return SCHEMAS["schema" if verb == "train" else f"{verb}_schema"]
+
+
+# Commands without config groups, which know conf/<verb>.yaml alone: no key of theirs (`device`) is taken for a group.
+ALONE = ("evaluate", "predict")
+
+
 def register() -> None:
-    """Make the schemas known to Hydra."""
+    """Make the schemas known to Hydra, and the commands that are composed without conf/'s groups."""
     store = ConfigStore.instance()
     for name, node in SCHEMAS.items():
         store.store(name=name, node=node)
-
-
-def register_alone(verb: str) -> None:
-    """Make ``conf/<verb>.yaml`` known to Hydra without the folder that it is in, whose groups it does not have."""
-    ConfigStore.instance().store(name=verb, node=OmegaConf.load(CONF_FOLDER / f"{verb}.yaml"), package="_global_")
+    for verb in ALONE:
+        store.store(name=verb, node=OmegaConf.load(CONF_FOLDER / f"{verb}.yaml"), package="_global_")
 
 
 def _key_of_root(_root_: DictConfig) -> str:

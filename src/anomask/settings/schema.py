@@ -112,7 +112,7 @@ class Config(ConsoleConfig):
     stage: StageConfig = field(default_factory=StageConfig)
     trainer: dict[str, Any] = MISSING
     logger: dict[str, Any] = MISSING
-    callbacks: dict[str, Any] = MISSING
+    callbacks: dict[str, dict[str, Any]] = MISSING
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
@@ -120,6 +120,10 @@ class Config(ConsoleConfig):
 class FitConfig(Config):
     """Both stages and the evaluation; `conf/fit.yaml`."""
 
+    # Merged after conf/train.yaml: without these, its parts that may be null would be set back to null.
+    model: Any = MISSING
+    synthesiser: Any = MISSING
+    scoring: Any = MISSING
     folder: str | None = None
     dry: bool = MISSING
 

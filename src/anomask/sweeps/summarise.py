@@ -5,7 +5,7 @@ import logging
 import os
 from pathlib import Path
 
-from anomask.errors import RunError
+from anomask.errors import RunError, did_you_mean
 from anomask.files import write_text
 from anomask.report.sweep.jobs import linked_jobs, read_job
 from anomask.report.sweep.page import page, summary
@@ -40,7 +40,8 @@ def summarise(config: SweepConfig) -> Path:
         if not found:
             raise RunError(f"no run in {config.runs} is called {config.runs_of!r}: names may hold * and ?.")
     elif not folder.is_dir():
-        raise RunError(f"no sweep {config.sweep!r} (looked for {places[0]} and {places[1]}). {_known(sweeps)}")
+        near = did_you_mean(config.sweep, (path.name for path in sweeps.glob("*")))
+        raise RunError(f"no sweep {config.sweep!r}{near} (looked for {places[0]} and {places[1]}). {_known(sweeps)}")
     elif not (found := linked_jobs(folder)):
         raise RunError(f"{folder} has no jobs (wanted: links to run folders). {_known(sweeps)}")
     jobs = [read_job(name, path, NO_SETTINGS) for name, path in found]

@@ -10,6 +10,7 @@ from hydra.utils import get_class
 from anomask.errors import ConfigError
 
 HYDRA = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
+OURS = ("settings", "run", "goes_on", "codebook")  # what our own logger is given beside its settings
 PLAIN = (bool, int, float, str, type(None))
 
 
@@ -47,7 +48,7 @@ def _parameters(logger: type) -> dict[str, Any] | None:
     hints = get_type_hints(logger.__init__)
     for name, parameter in list(inspect.signature(logger.__init__).parameters.items())[1:]:
         if parameter.kind is not parameter.VAR_KEYWORD:
-            found[name] = hints.get(name, Any)
+            found |= {} if name in OURS else {name: hints.get(name, Any)}
         elif (keys := get_args(parameter.annotation)) and hasattr(keys[0], "__required_keys__"):
             found |= get_type_hints(keys[0])
         elif (keys := _handed_on(logger)) is not None:

@@ -14,7 +14,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from anomask.batches import FrozenFeatures, SliceBatch
-from anomask.build import Stage, with_weights
+from anomask.build import Stage, build_data, with_weights
 from anomask.files import whole_file
 from anomask.metrics.floors import floors_of
 from anomask.progress import spoken

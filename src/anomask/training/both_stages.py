@@ -55,7 +55,7 @@ class Part(NamedTuple):
 
     def _is(self, run: Run, key: str) -> bool:
         learned_from = (run.read_fingerprint() or {}).get("sha256")
-        codebook = (run.read_cost() or {}).get("codebook", {}).get("checkpoint")
+        codebook = (run.read_cost() or {}).get("codebook", {}).get("best_sha256")
         return (settings_key(run.read_settings()), learned_from, codebook) == (key, self.data, self.codebook)
 
 
@@ -78,7 +78,7 @@ def fit(config: FitConfig, typed: Sequence[str]) -> Run:
     data, test = _checked(settings)
     codebook = None
     if needs_codebook(settings) and not settings["weights_run"] and not _heads(passed) & {"codebook_run"}:
-        learned = _train(_codebook_part(name, experiment, passed, data), config.dry).checkpoint_file("best")
+        learned = _train(_codebook_part(name, experiment, passed, settings, data), config.dry).checkpoint_file("best")
         codebook = digest(learned) if learned.is_file() else "not learned yet"
         overrides.append(f"codebook_run={quoted(f'{name}_codebook')}")
         settings = plain(compose("train", overrides))
@@ -133,11 +133,13 @@ def _checked(settings: dict[str, Any]) -> tuple[str, bool]:
     return verification.fingerprint["sha256"], any(part["split"] == "test" for part in parts)
 
 
-def _codebook_part(name: str, experiment: str, passed: Sequence[str], data: str) -> Part:
+def _codebook_part(name: str, experiment: str, passed: Sequence[str], settings: dict[str, Any], data: str) -> Part:
     known = [file.stem for file in (CONF_FOLDER / "experiment").glob("*.yaml")]
     wanted = experiment.replace("detector", "codebook")
     stage = [f"experiment={wanted if wanted in known and wanted != experiment else 'codebook'}"]
     kept = [one for one in passed if not _heads([one]) & set(OF_DETECTOR)]
+    if (crop := settings["data"]["crop"]) != "none":  # experiments crop; a codebook sees what its detector sees
+        kept.append(f"data.crop={crop}")
     overrides = [*stage, f"name={quoted(f'{name}_codebook')}", *kept]
     return Part("codebook", overrides, plain(compose("train", overrides)), data)
 

@@ -62,7 +62,8 @@ class Stopping(pl.Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
         """End, where the step before is kept."""
-        if self.asked and self.saved == trainer.global_step:
+        asked = self.asked or (trainer.world_size == 1 and self.number is not None)
+        if asked and self.saved == trainer.global_step:
             self._end(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
@@ -72,7 +73,7 @@ class Stopping(pl.Callback):
         loop = trainer.fit_loop.epoch_loop
         between_steps = not loop._should_accumulate()
         if self.asked and between_steps and not loop._should_check_val_fx(trainer.fit_loop._data_fetcher):
-            trainer.save_checkpoint(self.run.checkpoint_file("last"))
+            trainer.save_checkpoint(self.run.checkpoint_file("last"), weights_only=False)
             self.saved = trainer.global_step
 
     def on_validation_end(self, trainer: pl.Trainer, stage: pl.LightningModule) -> None:

@@ -79,6 +79,16 @@ def test_the_map_of_a_sheared_nifti_opens_in_itk(tmp_path, codes):
     np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=1e-4)
 
 
+def test_a_quaternion_that_is_no_rotation_is_not_handed_on(tmp_path):
+    given = source(tmp_path / "in/a.nii", STRAIGHT, 1, 1)
+    content = bytearray((tmp_path / "in/a.nii").read_bytes())
+    content[256:260] = np.float32(2).tobytes()  # quatern_b: the fuzzer's
+    (tmp_path / "in/a.nii").write_bytes(content)
+    _, image = map_of(tmp_path / "in", tmp_path / "map.nii.gz")
+    np.testing.assert_allclose(image.header.get_qform(), given.affine, atol=1e-5)
+    assert int(image.header["qform_code"]) == 1
+
+
 def test_a_nifti_in_metres_is_read_in_mm_and_its_map_lies_on_it(tmp_path):
     metres = np.diag([0.0007, 0.0007, 0.0025, 1.0])
     source(tmp_path / "in/a.nii.gz", metres, 1, 1, "meter")

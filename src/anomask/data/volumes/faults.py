@@ -12,6 +12,8 @@ from anomask.errors import AnomaskError, DataError
 log = logging.getLogger(__name__)
 OnFault = Callable[[DataError], None]
 LONGEST_REASON = 240
+# They print the traceback of each decoder that fails, and what they mend in a header.
+CHATTY = [logging.getLogger(name) for name in ("pydicom", "nibabel.global")]
 
 
 def log_fault(fault: DataError) -> None:
@@ -30,8 +32,9 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     Raises:
         DataError: the block raised something; an `AnomaskError` passes as it is.
     """
-    chatty = logging.getLogger("pydicom")  # prints the traceback of each decoder that fails
-    before, chatty.disabled = chatty.disabled, True
+    before = [logger.disabled for logger in CHATTY]
+    for logger in CHATTY:
+        logger.disabled = True
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
@@ -41,7 +44,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     except Exception as error:
         raise DataError(f"{path} cannot be read as {kind} ({short(error)}). Copy or export it again.") from error
     finally:
-        chatty.disabled = before
+        for logger, was in zip(CHATTY, before, strict=True):
+            logger.disabled = was
 
 
 def short(error: BaseException) -> str:

@@ -37,6 +37,13 @@ class VolumeSource(NamedTuple):
     number: str = ""  # SeriesNumber
 
 
+class LeftOut(NamedTuple):
+    """A slice of a volume's source that is not in the volume: a copy, or one that does not belong to it."""
+
+    name: str  # path of the file, and the frame in it
+    why: str
+
+
 class Volume(NamedTuple):
     """A CT volume; slices are axial, rows run anterior to posterior, columns from the patient's right to the left."""
 
@@ -47,7 +54,7 @@ class Volume(NamedTuple):
     series: str  # SeriesInstanceUID, or the file's name without its suffix
     source: Path  # the file, or the folder of the series
     orientation: str  # where the array axes of the source run, such as 'LPS' (DICOM as column, row, slice) or 'RAS'
-    left_out: tuple[str, ...] = ()  # a line for each slice of the source that is not in `hu`
+    left_out: tuple[LeftOut, ...] = ()
     header: nib.Nifti1Header | None = None  # of a NIfTI source
 
 
@@ -121,9 +128,16 @@ def to_source_geometry(volume: Volume, values: np.ndarray) -> nib.Nifti1Image:
         header["pixdim"][:4] = volume.header["pixdim"][:4]
         for name in GEOMETRY:
             header[name] = volume.header[name]
-    if volume.header is None or not header["qform_code"]:
+    if volume.header is None or not _has_qform(header):
         header.set_qform(*_qform_of(header))
     return nib.Nifti1Image(image.dataobj, header.get_best_affine(), header)
+
+
+def _has_qform(header: nib.Nifti1Header) -> bool:
+    try:
+        return int(header["qform_code"]) > 0 and bool(np.isfinite(header.get_qform()).all())
+    except ValueError:  # no rotation; the source lies by its sform
+        return False
 
 
 def _qform_of(header: nib.Nifti1Header) -> tuple[np.ndarray, int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
 
-from anomask.errors import ConfigError, RunError
+from anomask.errors import ConfigError, RunError, did_you_mean
 from anomask.report.tables.columns import Column, Record, image, pixel
 from anomask.report.tables.paired import auroc_difference, pixel_difference
 
@@ -49,7 +49,7 @@ def chosen_rows(known: Sequence[str], wanted: Sequence[str] | None, number: int)
     """
     for key in wanted or ():
         if key not in known:
-            raise ConfigError(f"rows names {key}, table {number} has: {', '.join(known)}.")
+            raise ConfigError(f"rows names {key}{did_you_mean(key, known)}, table {number} has: {', '.join(known)}.")
     return [key for key in known if not wanted or key in wanted]
 
 
