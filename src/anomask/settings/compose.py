@@ -37,13 +37,18 @@ def schema_of(verb: str) -> type:
 ALONE = ("evaluate", "predict")
 
 
+def config_name(verb: str) -> str:
+    """Return the name by which Hydra knows a command's settings; in conf/ it is the verb."""
+    return f"{verb}_alone" if verb in ALONE else verb
+
+
 def register() -> None:
     """Make the schemas known to Hydra, and the commands that are composed without conf/'s groups."""
     store = ConfigStore.instance()
     for name, node in SCHEMAS.items():
         store.store(name=name, node=node)
     for verb in ALONE:
-        store.store(name=verb, node=OmegaConf.load(CONF_FOLDER / f"{verb}.yaml"), package="_global_")
+        store.store(name=config_name(verb), node=OmegaConf.load(CONF_FOLDER / f"{verb}.yaml"), package="_global_")
 
 
 def _key_of_root(_root_: DictConfig) -> str:
