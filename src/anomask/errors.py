@@ -66,6 +66,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     near = [one for one in known if word in (one, one.rpartition(".")[2])][:3]
     near = near or get_close_matches(word, known, n=1)
     if not near:
-        last = get_close_matches(word, [one.rpartition(".")[2] for one in known], n=1)
+        last = get_close_matches(word, [one.rpartition(".")[2] for one in known], n=1, cutoff=0.75)
         near = [one for one in known if last and one.rpartition(".")[2] == last[0]][:3]
     return f": did you mean {' or '.join(near)}?" if near else ""

@@ -18,6 +18,7 @@ ODD = [
     r"C:\new\'",
     "x'",
 ]
+ODD += [".5", "NaN", "True", "inf", "0x1", "1_000", "./1", "_1", "a-b/c.d", "../x", "~"]
 ODD += [r"(case\d+)", "a:b;c", "$HOME", "~/x", "#1", " lead and trail ", "100%", "a\\", "*"]
 
 
@@ -59,6 +60,8 @@ def test_keys_of_text_are_known_from_schemas_and_conf(verb, key):
     ("verb", "override"),
     [
         ("train", "seed=1"),
+        ("train", "name=ours_2"),  # text that Hydra reads as it is: hints of what comes next repeat it
+        ("train", "data.folder=../data/ours-2/x.png"),
         ("train", "data.size=64"),
         ("train", "data.seed=3"),  # ${seed} in conf/
         ("train", "data=folder"),

@@ -19,6 +19,9 @@ from anomask.settings.hints import arguments_of, hint_of, is_text
 OVERRIDE = re.compile(r"(\+{0,2})([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
 QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 OF_HYDRA = ("", "null", "???")  # values that say there is none
+SAFE = re.compile(
+    r"(?!(?:true|false|nan|inf)$)(?:[A-Z_/]|\.\.?/)[\w/.-]*", re.ASCII | re.IGNORECASE
+)  # text without quotes
 SWEPT = re.compile(r",|^\w+\(")  # with -m: several values, or choice(...), glob(...), range(...)
 OF_PLUGINS = ("hydra.sweeper.file",)  # text, of a plugin that HydraConf knows nothing of
 
@@ -90,7 +93,7 @@ def as_typed(verb: str, override: str, sweep: bool = False) -> str:
         return override
     how, key, value = match.groups()
     swept = sweep and not key.startswith("hydra.") and SWEPT.search(QUOTED.sub("", value))
-    if value in OF_HYDRA or QUOTED.fullmatch(value) or swept:
+    if value in OF_HYDRA or SAFE.fullmatch(value) or QUOTED.fullmatch(value) or swept:
         return override
     return f"{how}{key}={quoted(value)}" if holds_text(verb, key) else override
 
