@@ -24,6 +24,7 @@ ENTRIES = (
     "prepare",
     "predict",
     "verify",
+    "fit",
     "external",
 )
 # test_ablations.py, test_tables.py, test_tables.py, test_recipes.py, test_anomalib.py

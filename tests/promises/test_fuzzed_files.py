@@ -1,4 +1,4 @@
-"""DICOM headers, tables and manifests changed at random: our own errors or the right slices, all files accounted for."""
+"""DICOM headers, tables and manifests changed at random: our own errors or the right slices, no file left out."""
 
 import os
 import shutil
