@@ -67,6 +67,8 @@ def bright(tmp_path, monkeypatch):
 
     def make(size, score=0.5, pixel=0.8, **settings):
         run = Run(tmp_path / "bright")
+        run.checkpoint_file("best").parent.mkdir(parents=True, exist_ok=True)
+        run.checkpoint_file("best").write_bytes(b"")  # the thresholds are of this file
         run.write_threshold({"threshold": score, "pixel": {"threshold": pixel}})
         monkeypatch.setattr(module, "open_stage", lambda *_: Bright(size, **settings))
         return run
