@@ -1,4 +1,4 @@
-"""The wheel works where the repository is not: commands, conf/, pages and templates, a conf folder of the user's own."""
+"""The wheel works where the repository is not: commands, conf/, pages, a conf folder of the user's own."""
 
 import os
 import shutil
