@@ -115,8 +115,8 @@ test-all: $(VENV)/installed ## with the slow tests
 	$(RUN) -m pytest -n 2 --dist worksteal -m ''
 
 lint: $(VENV)/installed ## style of the code
-	$(VENV)/bin/ruff check src tests benchmarks
-	$(VENV)/bin/ruff format --check src tests benchmarks
+	$(VENV)/bin/ruff check src tests benchmarks notebooks
+	$(VENV)/bin/ruff format --check src tests benchmarks notebooks
 
 docs: $(VENV)/installed ## the pages of docs/ as a site: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict

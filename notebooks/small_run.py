@@ -43,6 +43,5 @@ def small_settings(folder: Path, name: str, steps: int, *overrides: str) -> dict
     register()
     places = [f"name={name}", f"run={folder}/runs/{name}", f"paths.runs={folder}/runs", f"paths.cache={folder}/data"]
     budget = [f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}"]
-    quiet = ["trainer.enable_progress_bar=false", "~callbacks.progress"]
     with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
-        return plain(compose("train", overrides=[*places, *SMALL, *budget, *quiet, *overrides]))
+        return plain(compose("train", overrides=[*places, *SMALL, *budget, "progress=false", *overrides]))

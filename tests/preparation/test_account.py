@@ -131,6 +131,14 @@ def test_a_volume_of_too_many_voxels_is_refused_unread(tmp_path, run, monkeypatc
     assert tally.written == 2 and "large.nii.gz claims 32x32x9 voxels" in str(tally.faults[0])
 
 
+def test_copies_are_in_the_account_by_their_file(tmp_path, run):
+    write_series(tmp_path / "in", chest(slices=3)[0], uid="1.2")
+    (tmp_path / "in/x.dcm").write_bytes((tmp_path / "in/001.dcm").read_bytes())
+    assert run("split=train").written == 3
+    (copy,) = (row for row in account(tmp_path / "out") if row["became"] == "left out")
+    assert (copy["file"], copy["because"]) == ("x.dcm", "the same image as 001.dcm")
+
+
 # ------------------------------------------------------------------------------------------------------------ patients
 
 

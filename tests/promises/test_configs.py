@@ -14,6 +14,7 @@ from tests.conftest import settings_of
 
 ENTRIES = (
     "train",
+    "fit",
     "evaluate",
     "compare",
     "tables",
@@ -23,6 +24,7 @@ ENTRIES = (
     "prepare",
     "predict",
     "verify",
+    "fit",
     "external",
 )
 # test_ablations.py, test_tables.py, test_tables.py, test_recipes.py, test_anomalib.py

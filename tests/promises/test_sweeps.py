@@ -2,6 +2,8 @@
 
 import json
 import logging
+import shutil
+import signal
 import subprocess
 import sys
 
@@ -12,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 
 from anomask.commands.train import main
-from anomask.errors import ConfigError
+from anomask.errors import ConfigError, RunError
 from anomask.runs.folder import Run
 from anomask.settings.key import settings_key
 from anomask.sweeps.job import find_finished
@@ -124,19 +126,91 @@ def test_a_sweep_killed_half_way_and_started_again_ends_with_the_same_records(sw
 def test_a_last_checkpoint_that_was_cut_off_is_left_aside(tiny, caplog):
     run = fit(tiny())
     assert has_begun(run)
-    file = run.checkpoint_file("last")
-    file.write_bytes(file.read_bytes()[:1000])
-    with caplog.at_level(logging.WARNING):
-        assert not has_begun(run)
-    assert "cut off or damaged" in caplog.text and "begins again" in caplog.text
+    for name, said in (("last", "goes on from its best checkpoint"), ("best", "This run begins again")):
+        file = run.checkpoint_file(name)
+        file.write_bytes(file.read_bytes()[:1000])
+        with caplog.at_level(logging.WARNING):
+            assert has_begun(run) == (run.checkpoint_file("best") if name == "last" else None)
+        assert f"{name}.ckpt cannot be read" in caplog.text and said in caplog.text
 
 
-def test_one_failed_job_leaves_the_others_alone(sweep, capsys):
-    with pytest.raises(SystemExit):
-        sweep("seed=0", "trainer.accumulate_grad_batches=3,1")
+def test_one_failed_job_leaves_the_others_alone_and_the_exit_code_counts(sweep, capsys):
+    with pytest.raises(SystemExit) as stop:
+        sweep("seed=0", "trainer.accumulate_grad_batches=3,1,5")
     said = capsys.readouterr().err
+    assert stop.value.code == 2 and "2 of 3 jobs failed" in said
     assert "data.batch_size 8 (of all processes together)" in said and "Traceback" not in said
     assert sum(run.finished for run in sweep("seed=0")) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (
+            OSError(13, "Permission denied", "/cache"),
+            "Permission denied: '/cache'. Correct the path, or its permissions.",
+        ),
+        (OSError(28, "No space left on device"), "Free space, or choose another folder."),
+        (KeyError("lung_masks"), "KeyError: 'lung_masks'"),
+        (MemoryError("too large"), "MemoryError: too large"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_whatever_a_jobs_fault_is_it_is_its_own(fault, said, sweep, monkeypatch, capsys):
+    trained = []
+
+    def train(settings, run, resume):
+        trained.append(settings["seed"])
+        if settings["seed"] == 1:
+            raise fault
+
+    monkeypatch.setattr(entry, "train", train)
+    with pytest.raises(SystemExit) as stop:
+        sweep("seed=0,1,2")
+    assert stop.value.code == 1 and trained == [0, 1, 2]
+    assert "1 of 3 jobs failed" in (text := capsys.readouterr().err) and said in text
+    assert ("Free space" in text) == (getattr(fault, "errno", None) == 28)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_whole_sweep_with_its_code(number, sweep, monkeypatch):
+    trained = []
+
+    def train(settings, run, resume):
+        trained.append(settings["seed"])
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(entry, "train", train)
+    with pytest.raises(SystemExit) as stop:
+        sweep("seed=0,1,2")
+    assert stop.value.code == 128 + number and trained == [0]
+
+
+def test_a_job_whose_data_have_grown_says_so(toy_folder, tmp_path, sweep, capsys):
+    data = shutil.copytree(toy_folder, tmp_path / "grown")
+    sweep("seed=0", f"data.folder={data}")
+    picture = data / "train/normal/n000.png"
+    (data / "train/normal/n100.png").write_bytes(picture.read_bytes() + b"x")
+    with pytest.raises(SystemExit):
+        sweep("seed=0", f"data.folder={data}")
+    assert f"was trained on other data than {data} holds today" in capsys.readouterr().err
+    (data / "train/normal/n100.png").unlink()
+    assert len(sweep("seed=0", f"data.folder={data}")) == 1
+
+
+def test_jobs_of_another_patience_are_other_jobs(sweep):
+    stop = "+callbacks.stop={_target_:pytorch_lightning.callbacks.EarlyStopping,monitor:val/loss}"
+    runs = sweep(stop, "+callbacks.stop.patience=1,2")
+    assert sorted(run.read_settings()["callbacks"]["stop"]["patience"] for run in runs) == [1, 2]
+
+
+def test_a_folder_that_no_longer_is_its_job_is_not_taken_for_it(sweep):
+    (run,) = sweep("seed=0")
+    settings = run.read_settings()
+    settings["trainer"]["max_steps"] = 6  # as after resume=<run> trainer.max_steps=6
+    run.write_settings(settings)
+    with pytest.raises(RunError, match="named by settings that are no longer those of the run in it"):
+        find_finished(run)
 
 
 def test_a_job_on_a_codebook_that_was_trained_again_says_so(sweep, tiny, capsys):

@@ -97,7 +97,7 @@ def test_a_run_is_finished_if_it_can_be_used(tmp_path):
     run.write_cost({"steps": 4})
     assert "no threshold.json" in run.missing
     run.write_threshold({"threshold": 0.5})
-    assert run.finished and run.read_threshold()["checkpoint"] == digest(run.checkpoint_file("best"))
+    assert run.finished and run.read_threshold()["best_sha256"] == digest(run.checkpoint_file("best"))
     write_checkpoint(run.checkpoint_file("best"), WHOLE | {"state_dict": {}})
     assert run.missing == "checkpoints/best.ckpt is not what its training ended with"
     run.write_cost({"steps": 4})

@@ -22,7 +22,11 @@ class ClaimFolder(Callback):
         """Make the folder of `hydra.run.dir`."""
         given = [*config.hydra.overrides.task, *config.hydra.overrides.hydra]
         named_by_user = any(text.lstrip("+").startswith(("run=", "hydra.run.dir=")) for text in given)
-        if named_by_user or any(os.environ.get(name, "0") != "0" for name in RANKS):
+        if (
+            named_by_user
+            or not Path(config.hydra.run.dir).name
+            or any(os.environ.get(name, "0") != "0" for name in RANKS)
+        ):
             return
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.run.dir = str(new_folder(Path(config.hydra.run.dir)))

@@ -1,7 +1,6 @@
 """Predict new slices or volumes with a trained detector: scores, maps, lesion candidates and a page to look at."""
 
 import logging
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,16 @@ from pytorch_lightning.utilities import move_data_to_device
 
 from anomask.build import Stage, open_stage
 from anomask.data.loading.frame import Frame
-from anomask.data.loading.inputs import Case, Inputs, find_inputs, input_batch, read_cases
+from anomask.data.loading.inputs import Case, find_inputs, input_batch, read_cases
 from anomask.data.loading.slices import to_source
 from anomask.data.volumes.account import Account, table_of
 from anomask.data.volumes.square import resize_to, to_square_pixels
 from anomask.data.volumes.window import window_of
 from anomask.errors import ConfigError, DataError, RunError, printable
 from anomask.files import whole_folder
+from anomask.prediction.told import NAMES, Faults, about, volumes_of
 from anomask.progress import bar
 from anomask.report.prediction.files import MAPS, MARKER, Decision, PredictionWriter
-from anomask.runs.commit import current_commit
 from anomask.runs.folder import Run
 from anomask.settings.schema import PredictConfig
 from anomask.trained import decision
@@ -29,28 +28,6 @@ log = logging.getLogger(__name__)
 
 VALUES = ("hu", "grey")
 FEW_LUNGS = 0.1  # a chest CT shows lung in most slices; below this share something else was given
-
-
-NEUTRAL_FAULT = "a slice, volume or file could not be used; the account beside this folder says which, and why"
-NAMES = ("neutral", "input")
-
-
-class Faults:
-    """Reports what cannot be used, one line each, and keeps the lines; raises at once where `strict`."""
-
-    def __init__(self, strict: bool) -> None:
-        self.strict, self.lines = strict, []
-
-    def __call__(self, fault: DataError) -> None:
-        """Take a fault."""
-        if self.strict:
-            raise fault
-        log.error("%s: %s", type(fault).__name__, fault)
-        self.lines.append(str(fault))
-
-    def told(self, names: str) -> list[str]:
-        """Return the lines for a prediction's files; with neutral names they tell no more than the kind of each."""
-        return self.lines if names == "input" else [NEUTRAL_FAULT] * len(self.lines)
 
 
 class Predictor:
@@ -140,7 +117,8 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
             raise DataError(f"nothing of {place} could be used: {len(faults.lines)} faults, see above.")
         predictor.warn_of_lungs()
         told = {"faults": faults.told(config.names), "volumes": volumes_of(inputs, writer.slices, config.names)}
-        writer.close(about(config, run, predictor, window, threshold) | told)
+        name = predictor.stage.settings["name"]
+        writer.close(about(config, run, name, window, threshold) | told)
     account.tell(table_of(target))
     return target, faults.lines
 
@@ -159,25 +137,6 @@ def check(config: PredictConfig, place: Path, target: Path) -> None:
             raise ConfigError(f"{name} is {value}; at least {least} is wanted.")
     if place.is_dir() and target.is_relative_to(place.resolve()):
         raise ConfigError(f"output {target} lies in the input {place}: its pictures would be predicted the next time.")
-
-
-def volumes_of(inputs: Inputs, slices: list[dict[str, Any]], names: str) -> list[dict[str, Any]]:
-    """Say which volume is which: how many slices it has, its number in its study, and its first file where names may.
-
-    Args:
-        inputs: what was found.
-        slices: rows of scores.csv.
-        names: as in the settings.
-    """
-    counts = Counter(row["series"] for row in slices)
-    told = []
-    for name, source in inputs.volumes.items():
-        if name in counts:
-            about = {"name": name, "kind": source.kind, "slices": counts[name], "files": len(source.files)}
-            about |= {"series_number": source.number} if source.kind == "dicom" else {}
-            about |= {"first_file": printable(source.files[0].name)} if names == "input" else {}
-            told.append(about)
-    return told
 
 
 def choose_window(given: Any, run: Run) -> tuple[float, float]:
@@ -220,23 +179,3 @@ def decision_of(run: Run, threshold: dict[str, Any], normals: list[float] | None
     return Decision(
         threshold["threshold"], threshold["pixel"]["threshold"], None if normals is None else np.array(normals)
     )
-
-
-def about(
-    config: PredictConfig, run: Run, predictor: Predictor, window: tuple[float, float], threshold: dict[str, Any]
-) -> dict[str, Any]:
-    """Return what identifies a prediction: run, code, input and what was decided with."""
-    return {
-        "run": predictor.stage.settings["name"],
-        "run_folder": run.folder.name,
-        "checkpoint": config.checkpoint,
-        "commit": current_commit(),
-        **({"input": printable(Path(config.input).resolve().name)} if config.names == "input" else {}),
-        "names": config.names,
-        "window_hu": list(window),
-        "values": config.values,
-        "allow_gaps": config.allow_gaps,
-        "min_pixels": config.min_pixels,
-        "threshold": threshold,
-        "note": "For research use only; not a medical device.",
-    }

@@ -20,9 +20,10 @@ from anomask.errors import AnomaskError, ConfigError, DataError
 from anomask.preparation.groups import Group, build_groups
 from anomask.preparation.named_labels import check_labels
 from anomask.preparation.output import Output
+from anomask.preparation.plan import plan
 from anomask.preparation.pseudonyms import Pseudonyms, read_key
 from anomask.preparation.slices import Options, Outcome, prepare_unit
-from anomask.preparation.units import Unit, plan
+from anomask.preparation.units import Unit
 from anomask.progress import bar
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Tally:
                 account.use(item.files, entry.why)
             else:
                 account.leave(item.files, account.relative(entry.why))
+        account.leave_slices(outcome.left_out)
 
 
 def prepare(settings: dict[str, Any]) -> Tally:

@@ -16,7 +16,7 @@ from anomask.data.lungs import AIR_HU, estimate_lungs
 from anomask.data.volumes.account import LEFT_OUT, USED, Entry
 from anomask.data.volumes.faults import reading
 from anomask.data.volumes.formats import read_volume
-from anomask.data.volumes.geometry import Volume
+from anomask.data.volumes.geometry import LeftOut, Volume
 from anomask.data.volumes.images import read_grey, read_label
 from anomask.data.volumes.square import square_spacing, to_square_pixels
 from anomask.data.volumes.values import BRIGHTEST
@@ -67,6 +67,7 @@ class Outcome(NamedTuple):
     skipped: str  # why a unit that is in order has no slices, '' otherwise
     soft: list[str]  # masks whose edges are grey, see `find_marked`
     became: dict[str, Entry]  # by path; an item without an entry has a fault, in the order of the items
+    left_out: list[LeftOut]  # slices that are in no volume
 
 
 def prepare_unit(unit: Unit, output: Path, options: Options, names: Pseudonyms) -> Outcome:
@@ -74,10 +75,10 @@ def prepare_unit(unit: Unit, output: Path, options: Options, names: Pseudonyms) 
     rows: list[Row] = []
     faults: list[AnomaskError] = []
     became: dict[str, Entry] = {}
-    dropped, skipped, soft = Counter(), "", []
+    dropped, skipped, soft, left_out = Counter(), "", [], []
     for item in unit.items:
         try:
-            found, row = _read(item, options, names, soft)
+            found, row = _read(item, options, names, soft, left_out)
             own, left = [], Counter()
             for piece in found:
                 reason = _why_not(piece, item.group, row["split"], options)
@@ -97,7 +98,7 @@ def prepare_unit(unit: Unit, output: Path, options: Options, names: Pseudonyms) 
             faults.append(fault)
     if not faults or rows:
         Output(output).finish(unit, rows, complete=not faults)
-    return Outcome(rows, dropped, faults, skipped, soft, became)
+    return Outcome(rows, dropped, faults, skipped, soft, became, left_out)
 
 
 def told(counts: Counter[str]) -> str:
@@ -105,13 +106,16 @@ def told(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items()) or "none"
 
 
-def _read(item: Item, options: Options, names: Pseudonyms, soft: list[str]) -> tuple[Iterable[Found], Row]:
+def _read(
+    item: Item, options: Options, names: Pseudonyms, soft: list[str], left_out: list[LeftOut]
+) -> tuple[Iterable[Found], Row]:
     """Return an item's slices and what their rows have in common; all reading is done before the first is written."""
     own = f"{options.dataset}/{item.path}"
     if item.image is not None:
         series = f"{options.dataset}/{Path(item.path).parent}"
         return [_image(item, options, soft)], _row(item.patient, series, item.group, options, names)
     volume = read_volume(item.source, options.allow_gaps, item.group.values)
+    left_out += volume.left_out
     series = item.source.identity or own
     # Without a patient the study is one: its series are of one person.
     patient = item.patient or volume.patient or item.source.study or series

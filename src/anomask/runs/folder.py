@@ -67,7 +67,7 @@ class Run(RunPaths):
 
     def write_threshold(self, threshold: dict[str, Any]) -> None:
         """Write the decision thresholds with their meaning, see `anomask.report.record.threshold`."""
-        write_json(self.threshold_file, threshold | {"checkpoint": digest(self.checkpoint_file("best"))})
+        write_json(self.threshold_file, threshold | {"best_sha256": digest(self.checkpoint_file("best"))})
 
     def read_threshold(self) -> dict[str, Any]:
         """Read the decision threshold, which was fixed with the best checkpoint.
@@ -81,7 +81,7 @@ class Run(RunPaths):
                 f"no threshold.json in {self.folder}: its training did not finish. Go on with: anomask train "
                 f"resume={self.folder}"
             )
-        if threshold.get("checkpoint", self._best()) != self._best():  # older runs did not write it
+        if threshold.get("best_sha256", self._best()) != self._best():  # older runs did not write it
             raise RunError(
                 f"{self.threshold_file} was fixed with other weights than checkpoints/best.ckpt: the training went on "
                 f"and was cut off, or a file was replaced. Finish it: anomask train resume={self.folder}"
@@ -106,7 +106,7 @@ class Run(RunPaths):
 
     def write_cost(self, about: dict[str, Any]) -> None:
         """Write what the training cost; the last file of a run, which is finished by it."""
-        write_json(self.cost_file, about | {"checkpoint": digest(self.checkpoint_file("best"))})
+        write_json(self.cost_file, about | {"best_sha256": digest(self.checkpoint_file("best"))})
 
     def read_cost(self) -> dict[str, Any] | None:
         """Read what the training cost, or None where the run did not write it."""
@@ -164,9 +164,9 @@ class Run(RunPaths):
             cost, best = self.read_cost(), self._best()
             if cost is None:
                 return "its training has not ended"
-            if "checkpoint" not in cost:  # older runs did not write it
+            if "best_sha256" not in cost:  # older runs did not write it
                 self.load_checkpoint("best")
-            elif cost["checkpoint"] != best:
+            elif cost["best_sha256"] != best:
                 return "checkpoints/best.ckpt is not what its training ended with"
             if self.read_settings().get("stage", {}).get("name") != "codebook":
                 self.read_threshold()

@@ -35,12 +35,12 @@ def schema_of(verb: str) -> type:
 
 # Commands without config groups, which know conf/<verb>.yaml alone: no key of theirs (`device`) is taken for a group.
 ALONE = ("evaluate", "predict")
-OF_ALONE = "_alone"
+SUFFIX = "_alone"  # of their names: Hydra takes a file and a stored config of one name for settings and their schema
 
 
-def root_of(verb: str) -> str:
-    """Return what Hydra calls the settings of a command."""
-    return f"{verb}{OF_ALONE}" if verb in ALONE else verb
+def known_as(verb: str) -> str:
+    """Return what the settings of a command are called where Hydra composes them."""
+    return f"{verb}{SUFFIX}" if verb in ALONE else verb
 
 
 def register() -> None:
@@ -49,7 +49,7 @@ def register() -> None:
     for name, node in SCHEMAS.items():
         store.store(name=name, node=node)
     for verb in ALONE:
-        store.store(name=root_of(verb), node=OmegaConf.load(CONF_FOLDER / f"{verb}.yaml"), package="_global_")
+        store.store(name=known_as(verb), node=OmegaConf.load(CONF_FOLDER / f"{verb}.yaml"), package="_global_")
 
 
 def _key_of_root(_root_: DictConfig) -> str:

@@ -120,6 +120,10 @@ class Config(ConsoleConfig):
 class FitConfig(Config):
     """Both stages and the evaluation; `conf/fit.yaml`."""
 
+    # Merged after conf/train.yaml: without these, its parts that may be null would be set back to null.
+    model: Any = MISSING
+    synthesiser: Any = MISSING
+    scoring: Any = MISSING
     folder: str | None = None
     dry: bool = MISSING
 

@@ -70,8 +70,8 @@ def require_same_codebook(run: Run, codebook: Run | None) -> None:
     used = (run.read_cost() or {}).get("codebook", {})
     if codebook is None or not used:
         return
-    if "checkpoint" in used:  # older runs know their codebook's name alone
-        same = used["checkpoint"] == digest(codebook.checkpoint_file("best"))
+    if "best_sha256" in used:  # older runs know their codebook's name alone
+        same = used["best_sha256"] == digest(codebook.checkpoint_file("best"))
     else:
         same = used.get("run") in (None, codebook.label)
     if not same:

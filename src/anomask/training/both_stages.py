@@ -55,7 +55,7 @@ class Part(NamedTuple):
 
     def _is(self, run: Run, key: str) -> bool:
         learned_from = (run.read_fingerprint() or {}).get("sha256")
-        codebook = (run.read_cost() or {}).get("codebook", {}).get("checkpoint")
+        codebook = (run.read_cost() or {}).get("codebook", {}).get("best_sha256")
         return (settings_key(run.read_settings()), learned_from, codebook) == (key, self.data, self.codebook)
 
 

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 
 from anomask.interruption import Stopped, listen, stoppable
 from anomask.runs.folder import Run
+from anomask.runs.next_command import command
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +42,8 @@ class Stopping(pl.Callback):
                 yield
         except Stopped as stop:
             kept = self.run.checkpoint_file("last").is_file()
-            todo = (
-                f"Go on with: anomask train resume={self.run.folder}"
-                if kept
-                else "Nothing is kept yet; start it again."
-            )
+            go_on = command("train", f"resume={self.run.folder}")
+            todo = f"Go on with: {go_on}" if kept else "Nothing is kept yet; start it again."
             log.error("training was interrupted (%s)%s. %s", stop.name, self._place(), todo)
             raise Stopped(stop.number, said=True) from None
 

@@ -149,6 +149,7 @@ def read_cases(
             account.fault(fault, source.files)
             continue
         account.use(source.files, f"{source.kind} volume", name)
+        account.leave_slices(case.volume.left_out)
         yield case
         del case  # before the next one is read: a volume takes up to a gigabyte
 

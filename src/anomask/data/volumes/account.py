@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from anomask.data.volumes.faults import OnFault, log_fault
+from anomask.data.volumes.geometry import LeftOut
 from anomask.errors import DataError, printable
 from anomask.files import whole_file
 
@@ -48,6 +49,13 @@ class Account:
     def leave(self, files: Iterable[Path], why: str) -> None:
         """Note that files are left out because they are no data, or because an option says so: no fault."""
         self._note(files, Entry(LEFT_OUT, why))
+
+    def leave_slices(self, slices: Iterable[LeftOut]) -> None:
+        """Note, and warn, that slices of a volume are left out of it."""
+        for name, why in slices:
+            log.warning("left out of its series: %s: %s", self.relative(name), self.relative(why))
+            if Path(name) in self.entries:
+                self.leave([Path(name)], self.relative(why))
 
     def miss(self, files: Iterable[Path], why: str) -> None:
         """Note that files look like data and are not used; `report_missed` makes faults of them."""

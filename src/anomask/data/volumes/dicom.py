@@ -1,6 +1,5 @@
 """DICOM series and multi-frame files as volumes in Hounsfield units."""
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,6 @@ from anomask.data.volumes.dicom_stack import Frame, stack
 from anomask.data.volumes.faults import reading, short
 from anomask.data.volumes.geometry import Volume, VolumeSource, check_size, spacing_of, to_axial
 from anomask.errors import DataError, NotAxialError
-
-log = logging.getLogger(__name__)
 
 
 def read_dicom(source: VolumeSource, allow_gaps: bool = False, values: str = "hu") -> Volume:
@@ -39,8 +36,6 @@ def read_dicom(source: VolumeSource, allow_gaps: bool = False, values: str = "hu
             _check_grey(data, path, values)
             frames += _frames_of(data, path)
     array, affine, left_out = stack(frames, source, allow_gaps)
-    for line in left_out:
-        log.warning("left out of its series: %s", line)
     hu, affine, stored = to_axial(array, affine)
     if stored[2] not in "SI":
         raise NotAxialError(f"series {source.series} in {source.path} is not axial. Export the axial reconstruction.")

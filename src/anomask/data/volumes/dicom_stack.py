@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from anomask.data.volumes.geometry import VolumeSource
+from anomask.data.volumes.geometry import LeftOut, VolumeSource
 from anomask.data.volumes.grid import BESIDE_MM, grid_index, off_the_line
 from anomask.errors import DataError
 
@@ -33,7 +33,7 @@ class Stack(NamedTuple):
 
     values: np.ndarray  # [W, H, Z] float32
     affine: np.ndarray  # [4, 4] (column, row, slice, 1) -> RAS mm
-    left_out: list[str]  # a line for each frame that was left out
+    left_out: list[LeftOut]
 
 
 def stack(frames: list[Frame], source: VolumeSource, allow_gaps: bool) -> Stack:
@@ -42,7 +42,7 @@ def stack(frames: list[Frame], source: VolumeSource, allow_gaps: bool) -> Stack:
     Raises:
         DataError: they differ in size, spacing or orientation, lie at one place, or unevenly without `allow_gaps`.
     """
-    left_out: list[str] = []
+    left_out: list[LeftOut] = []
     frames = _of_one_kind(frames, left_out)
     first = frames[0]
     columns, rows = first.orientation[:3], first.orientation[3:]
@@ -59,7 +59,7 @@ def stack(frames: list[Frame], source: VolumeSource, allow_gaps: bool) -> Stack:
     return Stack(np.stack([frame.hu for frame in ordered]).transpose(2, 1, 0), affine, left_out)
 
 
-def _of_one_kind(frames: list[Frame], left_out: list[str]) -> list[Frame]:
+def _of_one_kind(frames: list[Frame], left_out: list[LeftOut]) -> list[Frame]:
     """Keep the frames of the size, spacing and orientation that most have; of the others there may be two at most."""
     kinds: list[list[Frame]] = []
     for frame in frames:
@@ -75,7 +75,7 @@ def _of_one_kind(frames: list[Frame], left_out: list[str]) -> list[Frame]:
             f"{odd[0].name} differs from {most[0].name} in size, spacing or orientation, in one series. Export the "
             "reconstructions as series of their own."
         )
-    left_out += [f"{frame.name}: of another size, spacing or orientation than the rest" for frame in odd]
+    left_out += [LeftOut(frame.name, "of another size, spacing or orientation than the rest") for frame in odd]
     return most
 
 
@@ -87,7 +87,7 @@ def _alike(first: Frame, other: Frame) -> bool:
     )
 
 
-def _without_far(ordered: list[Frame], normal: np.ndarray, left_out: list[str]) -> list[Frame]:
+def _without_far(ordered: list[Frame], normal: np.ndarray, left_out: list[LeftOut]) -> list[Frame]:
     """Leave out one or two frames that lie far beside the others, or far from them at an end."""
     places = np.array([frame.position for frame in ordered])
     along = places @ normal
@@ -102,13 +102,11 @@ def _without_far(ordered: list[Frame], normal: np.ndarray, left_out: list[str]) 
             far[slice(0, row + 1) if row < 2 else slice(row + 1, None)] = True
     if not 0 < far.sum() <= 2 or len(ordered) < FAR_STEPS:
         return ordered
-    left_out += [
-        f"{frame.name}: far from the other slices" for frame, is_far in zip(ordered, far, strict=True) if is_far
-    ]
-    return [frame for frame, is_far in zip(ordered, far, strict=True) if not is_far]
+    left_out += [LeftOut(ordered[row].name, "far from the other slices") for row in np.flatnonzero(far)]
+    return [ordered[row] for row in np.flatnonzero(~far)]
 
 
-def _without_copies(ordered: list[Frame], normal: np.ndarray, left_out: list[str]) -> list[Frame]:
+def _without_copies(ordered: list[Frame], normal: np.ndarray, left_out: list[LeftOut]) -> list[Frame]:
     kept: list[Frame] = []
     for frame in ordered:
         # One image stored twice may have two UIDs, and two images may share one: their pixels tell.
@@ -119,7 +117,7 @@ def _without_copies(ordered: list[Frame], normal: np.ndarray, left_out: list[str
         if same is None:
             kept.append(frame)
         else:
-            left_out.append(f"{frame.name}: the same image as {same.name}")
+            left_out.append(LeftOut(frame.name, f"the same image as {same.name}"))
     return kept
 
 

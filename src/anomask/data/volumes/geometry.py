@@ -37,6 +37,13 @@ class VolumeSource(NamedTuple):
     number: str = ""  # SeriesNumber
 
 
+class LeftOut(NamedTuple):
+    """A slice of a volume's source that is not in the volume: a copy, or one that does not belong to it."""
+
+    name: str  # path of the file, and the frame in it
+    why: str
+
+
 class Volume(NamedTuple):
     """A CT volume; slices are axial, rows run anterior to posterior, columns from the patient's right to the left."""
 
@@ -47,7 +54,7 @@ class Volume(NamedTuple):
     series: str  # SeriesInstanceUID, or the file's name without its suffix
     source: Path  # the file, or the folder of the series
     orientation: str  # where the array axes of the source run, such as 'LPS' (DICOM as column, row, slice) or 'RAS'
-    left_out: tuple[str, ...] = ()  # a line for each slice of the source that is not in `hu`
+    left_out: tuple[LeftOut, ...] = ()
     header: nib.Nifti1Header | None = None  # of a NIfTI source
 
 
