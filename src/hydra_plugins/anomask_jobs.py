@@ -123,8 +123,9 @@ class JobsSweeper(Sweeper):
             SystemExit: some failed; its code is their number.
         """
         from anomask.console.typed import as_typed  # not before a job file is read: Hydra imports every plugin
+        from anomask.settings.compose import SUFFIX
 
-        verb = self.config.hydra.job.config_name
+        verb = self.config.hydra.job.config_name.removesuffix(SUFFIX)
         jobs = [[*arguments, *(as_typed(verb, one) for one in job)] for job in read_jobs(self.file)]
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)

@@ -21,25 +21,14 @@ def test_paths_and_make_targets_exist(page):
     assert [
         target for target in targets if not re.search(rf"^[a-z0-9 -]*\b{target}\b[a-z0-9 -]*:", makefile, re.M)
     ] == []
-    assert max(map(len, text.splitlines())) <= 104
 
 
 def test_the_citation_is_of_this_version_and_of_the_paper():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == anomask.__version__ and citation["license"] == "MIT"
-    paper = citation["preferred-citation"]
+    (paper,) = citation["references"]
     assert paper["doi"] == "10.1016/j.media.2025.103523" and len(paper["authors"]) == 10
     assert f"doi.org/{paper['doi']}" in (ROOT / "README.md").read_text()
-
-
-def test_issue_templates_are_forms():
-    forms = [path for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config"]
-    assert len(forms) == 3
-    for path in forms:
-        form = yaml.safe_load(path.read_text())
-        fields = [field for field in form["body"] if field["type"] != "markdown"]
-        assert form["name"] and form["description"] and fields
-        assert len({field["id"] for field in fields}) == len(fields)
 
 
 def test_ci_runs_the_linter():

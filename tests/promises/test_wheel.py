@@ -1,4 +1,4 @@
-"""The wheel works where the repository is not: commands, conf/, pages, templates, and a conf folder of the user."""
+"""The wheel works where the repository is not: commands, conf/, pages, a conf folder of the user's own."""
 
 import os
 import shutil
