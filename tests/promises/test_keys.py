@@ -23,6 +23,8 @@ def assignments(entry):
         value = chosen.get(key, own.get(key))
         if key in PARTS or (key in GROUPS and key not in own and not chosen.get(key)):
             continue
+        if entry == "fit" and key not in own and key not in chosen:
+            continue  # training's, which it includes
         plain = isinstance(value, bool | int | float) or (isinstance(value, str) and value.isalnum())
         text = str(value).lower() if isinstance(value, bool) else str(value)
         yield f"{key}={text if plain else 'null' if value is None else 'x'}"

@@ -18,6 +18,7 @@ from anomask.settings.compose import CONF_FOLDER
 from anomask.training.train import train
 from tests.conftest import TINY, TINY_BASELINES, fit, run_of
 from tests.promises.test_entries import call
+from tests.tracking.offline_files import ROOT
 
 # Two epochs of three steps; some codes die and are restarted.
 STEPS = ["trainer.max_steps=6", "model.quantiser.restart_warmup=1", "model.quantiser.decay=0.5"]
@@ -147,6 +148,21 @@ def test_comparison_methods_train_in_two_processes(name, toy_folder, tmp_path):
     call("train", "device=ddp_cpu2", *method, *TINY, f"data.folder={toy_folder}", folder=tmp_path)
     (run,) = (tmp_path / "runs").glob("*/2*")
     assert Run(run).read_threshold()["n_normals"] == 12
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_and_go_on_below_a_folder_with_any_name(toy_folder, tmp_path, monkeypatch):
+    """24 training normals in joint batches of 10, 12 validation normals: uneven last batches."""
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{ROOT}")
+    folder = tmp_path / "a (b)"
+    folder.mkdir()
+    given = ["stage=codebook", "device=ddp_cpu2", *TINY, f"data.folder={toy_folder}", "data.batch_size=10", *STEPS]
+    signals = [f"+callbacks.stop.{key}" for key in ("_target_=tests.training.faults.Signal", "at=3", "number=15")]
+    stopped = call("train", *given, *signals, folder=folder, check=False)
+    assert stopped.returncode == 143 and "interrupted (SIGTERM) at step 3. Go on with: " in stopped.stdout
+    call("train", "resume=codebook", folder=folder)
+    (run,) = map(Run, (folder / "runs/codebook").glob("2*"))
+    assert run.finished and run.read_cost()["steps"] == 6 and run.read_cost()["devices"] == "1 x 2 cpu"
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONF_FOLDER / "baseline").glob("*.yaml")))

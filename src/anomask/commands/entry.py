@@ -24,7 +24,7 @@ from anomask.console.usage import usage
 from anomask.errors import AnomaskError, ConfigError, find_user_error
 from anomask.interruption import Stopped, stoppable
 from anomask.progress import show
-from anomask.settings.compose import ALONE, CONF_FOLDER, config_name, register, schema_of
+from anomask.settings.compose import ALONE, CONF_FOLDER, known_as, register, schema_of
 from anomask.settings.hints import check_types
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ def _start(
 
     with _process([called[0], *typed.options, *typed.overrides], "1"):
         folder = None if verb in ALONE else str(CONF_FOLDER)
-        hydra.main(version_base="1.3", config_path=folder, config_name=config_name(verb))(job)()
+        hydra.main(version_base="1.3", config_path=folder, config_name=known_as(verb))(job)()
 
 
 @contextmanager

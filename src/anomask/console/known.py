@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from anomask.console.yaml_comments import Entry, entries, header
-from anomask.settings.compose import ALONE, CONF_FOLDER, config_name, register
+from anomask.settings.compose import ALONE, CONF_FOLDER, SUFFIX, known_as, register
 
 # Groups that a command's defaults list does not name: they are added, as +ablation=<file>.
 ADDED = {"train": ("ablation",)}
@@ -42,7 +42,7 @@ def _loader(verb: str) -> Iterator[ConfigLoader]:
 @cache
 def _defaults_of(verb: str, asked: tuple[str, ...]) -> tuple[list, dict[str, str | None]]:
     with _loader(verb) as loader:
-        found = loader.compute_defaults_list(config_name(verb), list(asked), RunMode.RUN)
+        found = loader.compute_defaults_list(known_as(verb), list(asked), RunMode.RUN)
     return found.defaults, found.overrides.known_choices
 
 
@@ -72,7 +72,7 @@ class Known:
     def composed(self) -> DictConfig:
         """Compose the settings as Hydra will."""
         with _loader(self.verb):
-            return compose(config_name(self.verb), self._asked)
+            return compose(known_as(self.verb), self._asked)
 
     @property
     def _defaults(self) -> tuple[list, dict[str, str | None]]:
@@ -96,7 +96,7 @@ class Known:
         """Return the files that the settings are composed of, in order: name inside conf/, path and package."""
         found = {}
         for part in self._defaults[0]:
-            name = f"{part.config_path}.yaml"
+            name = f"{part.config_path.removesuffix(SUFFIX)}.yaml"
             file = next((folder / name for folder in self.folders if (folder / name).is_file()), None)
             if file is not None and not name.startswith("hydra/"):
                 found[name] = (file, part.package or "")

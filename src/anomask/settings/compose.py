@@ -35,11 +35,12 @@ def schema_of(verb: str) -> type:
 
 # Commands without config groups, which know conf/<verb>.yaml alone: no key of theirs (`device`) is taken for a group.
 ALONE = ("evaluate", "predict")
+SUFFIX = "_alone"  # of their names: Hydra takes a file and a stored config of one name for settings and their schema
 
 
-def config_name(verb: str) -> str:
-    """Return the name by which Hydra knows a command's settings; in conf/ it is the verb."""
-    return f"{verb}_alone" if verb in ALONE else verb
+def known_as(verb: str) -> str:
+    """Return what the settings of a command are called where Hydra composes them."""
+    return f"{verb}{SUFFIX}" if verb in ALONE else verb
 
 
 def register() -> None:
@@ -48,7 +49,7 @@ def register() -> None:
     for name, node in SCHEMAS.items():
         store.store(name=name, node=node)
     for verb in ALONE:
-        store.store(name=config_name(verb), node=OmegaConf.load(CONF_FOLDER / f"{verb}.yaml"), package="_global_")
+        store.store(name=known_as(verb), node=OmegaConf.load(CONF_FOLDER / f"{verb}.yaml"), package="_global_")
 
 
 def _key_of_root(_root_: DictConfig) -> str:

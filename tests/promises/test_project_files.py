@@ -1,0 +1,46 @@
+"""What the project says of itself beside README: paths exist, the citation is of this version, CI runs the linter."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import anomask
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md"])
+def test_paths_and_make_targets_exist(page):
+    text = (ROOT / page).read_text()
+    named = re.findall(r"`((?:src|conf|docs|tests|benchmarks)/[\w./-]+|pyproject\.toml)`", text)
+    assert named and [path for path in named if not (ROOT / path).exists()] == []
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"\bmake ([a-z0-9-]+)\b(?= |`|\n)", text)
+    assert [
+        target for target in targets if not re.search(rf"^[a-z0-9 -]*\b{target}\b[a-z0-9 -]*:", makefile, re.M)
+    ] == []
+    assert max(map(len, text.splitlines())) <= 104
+
+
+def test_the_citation_is_of_this_version_and_of_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == anomask.__version__ and citation["license"] == "MIT"
+    paper = citation["preferred-citation"]
+    assert paper["doi"] == "10.1016/j.media.2025.103523" and len(paper["authors"]) == 10
+    assert f"doi.org/{paper['doi']}" in (ROOT / "README.md").read_text()
+
+
+def test_issue_templates_are_forms():
+    forms = [path for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config"]
+    assert len(forms) == 3
+    for path in forms:
+        form = yaml.safe_load(path.read_text())
+        fields = [field for field in form["body"] if field["type"] != "markdown"]
+        assert form["name"] and form["description"] and fields
+        assert len({field["id"] for field in fields}) == len(fields)
+
+
+def test_ci_runs_the_linter():
+    assert re.search(r"^make lint$", (ROOT / ".ci/run").read_text(), re.M)
