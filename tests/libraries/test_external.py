@@ -16,6 +16,7 @@ from anomask.errors import DataError, ExternalError
 from anomask.libraries.exchange import lift
 from anomask.runs import Run, find_run
 from anomask.settings.compose import CONF_FOLDER, plain, register
+from anomask.settings.schema import ExternalConfig
 from anomask.training.external import run_external
 from tests.conftest import save, toy_slice
 from tests.promises.test_configs import check_targets
@@ -177,4 +178,8 @@ def test_without_test_slices_there_is_nothing_to_ask(external, tmp_path):
 def test_every_model_composes(name):
     extra = ["baseline.model=Stfpm", "baseline.family=feature"] if name == "any" else []
     settings = external_settings(f"anomalib={name}", *extra)
-    assert check_targets(settings) and settings["baseline"]["family"] in ("reconstruction", "synthesis", "feature")
+    assert check_targets(settings, ExternalConfig) and settings["baseline"]["family"] in (
+        "reconstruction",
+        "synthesis",
+        "feature",
+    )
