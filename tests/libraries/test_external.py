@@ -52,7 +52,7 @@ def external(toy_folder, tmp_path):
 def test_the_maps_become_an_ordinary_run(external, toy_folder, tmp_path):
     run = external(name="distance")
     assert {path.name for path in run.folder.iterdir()} == {
-        "checkpoints", "config.yaml", "cost.json", "normal_scores.json", "runner.log", "threshold.json",
+        "checkpoints", "config.yaml", "cost.json", "floors.npz", "normal_scores.json", "runner.log", "threshold.json",
     }  # fmt: skip
     assert find_run("distance", str(tmp_path / "runs"), "baseline").folder == run.folder
     folder = evaluated(run)
