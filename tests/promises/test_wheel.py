@@ -60,7 +60,7 @@ def test_commands_of_an_installed_wheel(installed):
     (slices,) = (home / "data").glob("phantom*/test/abnormal")
     run(anomask, "predict", "run=demo_detector", f"input={slices}", "output=predicted (1)", folder=home)
     assert (home / "predicted (1)/index.html").is_file()
-    assert "0 errors" in run(anomask, "verify", f"folder={slices.parents[1]}", folder=home)
+    assert "0 errors" in run(anomask, "verify", f"folder={slices.parents[1]}", "scoring.specificity=0.8", folder=home)
     sweep = ["-m", "sweep=two", "experiment=demo_codebook", "seed=0,1", *SMALL]
     run(anomask, "train", *sweep, folder=home)
     assert len(list((home / "runs/sweeps/two").glob("*/cost.json"))) == 2
