@@ -9,7 +9,6 @@ from pytorch_lightning import LightningDataModule
 
 from anomask.data.loading.datamodule import SliceDataModule
 from anomask.errors import ConfigError
-from anomask.models.codebook_view import CodebookView
 from anomask.models.detector import Detector
 from anomask.models.pixel_detector import PixelDetector
 from anomask.models.vqvae import VQVAE
@@ -188,7 +187,7 @@ def _build_pixel_detector(settings: Settings, optimisation: Any, codebook: Run |
             "detector of tokens: model=small."
         )
     if model["view"]:
-        view = CodebookView(build_vqvae(settings), **model["view"])
+        view = instantiate(model["view"], vqvae=build_vqvae(settings), _convert_="all")
         if codebook is not None:
             load_codebook(view.vqvae, settings, codebook)
     network = instantiate(model["network"], further=view.count if view else 0, _convert_="all")

@@ -23,7 +23,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
         ("anomask tr", ["train ", "transplant "]),
         ("anomask train exp", ["experiment="]),
         ("anomask train +abl", ["+ablation="]),
-        ("anomask train experiment=detector_", ["experiment=detector_paper"]),
+        ("anomask train experiment=detector_", ["experiment=detector_paper", "experiment=detector_tokens"]),
         ("anomask train -m experiment=demo_codebook,demo_d", ["experiment=demo_codebook,demo_detector"]),
         ("anomask train da", ["data.", "data="]),
         ("anomask train data.si", ["data.size="]),
@@ -42,7 +42,7 @@ def test_what_a_word_may_become(line, expected):
 
 def test_every_key_of_a_small_command_is_offered():
     offered = words("anomask compare ", VERBS)
-    assert offered == ["bootstrap=", "first=", "name=", "runs=", "second=", "seed="]
+    assert offered == ["bootstrap=", "first=", "name=", "progress=", "quiet=", "runs=", "second=", "seed="]
 
 
 def test_the_script_and_how_to_use_it():
@@ -54,7 +54,7 @@ def test_the_script_and_how_to_use_it():
     ("line", "expected"),
     [
         ("anomask comp", ["compare ", "completion "]),
-        pytest.param("anomask train experiment=detector_", ["detector_paper"], marks=pytest.mark.slow),
+        pytest.param("anomask train experiment=detector_", ["detector_paper", "detector_tokens"], marks=pytest.mark.slow),
         pytest.param("anomask train data.si", ["data.size="], marks=pytest.mark.slow),
     ],
 )

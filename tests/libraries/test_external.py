@@ -16,6 +16,7 @@ from anomask.errors import DataError, ExternalError
 from anomask.libraries.exchange import lift
 from anomask.runs import Run, find_run
 from anomask.settings.compose import CONF_FOLDER, plain, register
+from anomask.settings.schema import ExternalConfig
 from anomask.training.external import run_external
 from tests.conftest import save, toy_slice
 from tests.promises.test_configs import check_targets
@@ -51,7 +52,7 @@ def external(toy_folder, tmp_path):
 def test_the_maps_become_an_ordinary_run(external, toy_folder, tmp_path):
     run = external(name="distance")
     assert {path.name for path in run.folder.iterdir()} == {
-        "checkpoints", "config.yaml", "cost.json", "normal_scores.json", "runner.log", "threshold.json",
+        "checkpoints", "config.yaml", "cost.json", "floors.npz", "normal_scores.json", "runner.log", "threshold.json",
     }  # fmt: skip
     assert find_run("distance", str(tmp_path / "runs"), "baseline").folder == run.folder
     folder = evaluated(run)
@@ -177,4 +178,8 @@ def test_without_test_slices_there_is_nothing_to_ask(external, tmp_path):
 def test_every_model_composes(name):
     extra = ["baseline.model=Stfpm", "baseline.family=feature"] if name == "any" else []
     settings = external_settings(f"anomalib={name}", *extra)
-    assert check_targets(settings) and settings["baseline"]["family"] in ("reconstruction", "synthesis", "feature")
+    assert check_targets(settings, ExternalConfig) and settings["baseline"]["family"] in (
+        "reconstruction",
+        "synthesis",
+        "feature",
+    )

@@ -67,6 +67,7 @@ def bright(tmp_path, monkeypatch):
 
     def make(size, score=0.5, pixel=0.8, **settings):
         run = Run(tmp_path / "bright")
+        run.write_checkpoint("best", {"state_dict": {}, "settings": {}})  # thresholds belong to these weights
         run.write_threshold({"threshold": score, "pixel": {"threshold": pixel}})
         monkeypatch.setattr(module, "open_stage", lambda *_: Bright(size, **settings))
         return run

@@ -45,9 +45,9 @@ def targets(node):
             yield from targets(value)
 
 
-def check_targets(settings):
+def check_targets(settings, schema=Config):
     """Every sibling key of a `_target_` is a parameter of it."""
-    check_types(settings, Config)
+    check_types(settings, schema)
     found = list(targets(settings))
     for node in found:
         accepted = inspect.signature(get_object(node["_target_"])).parameters

@@ -46,5 +46,5 @@ def test_a_sweep_of_jobs_with_several_processes_is_refused(tmp_path, toy_folder,
     monkeypatch.setenv("ANOMASK_RUNS", str(tmp_path / "runs"))
     monkeypatch.delenv("SLURM_NTASKS", raising=False)
     given = [*TINY, f"data.folder={toy_folder}", "device=ddp_cpu2", "seed=0,1", "--multirun"]
-    assert call_here("train", *given, monkeypatch=monkeypatch) == 1
+    assert call_here("train", *given, monkeypatch=monkeypatch) == 2  # as many jobs failed
     assert "ConfigError: a job of this sweep wants 2 processes" in capfd.readouterr().out

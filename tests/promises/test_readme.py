@@ -88,7 +88,8 @@ def is_known(verb, setting):
     held = keys_of(verb)
     if (CONF_FOLDER / name).is_dir() and isinstance(held.get(name, {}), dict):
         return value == "null" or all(list((CONF_FOLDER / name).glob(f"{one}.yaml")) for one in value.split(","))
-    for part in name.split("."):
+    parts = name.split(".")
+    for part in parts[:1] if setting.startswith("+") else parts:  # what is added is below a key that is there
         if not isinstance(held, dict) or part not in held:
             return False
         held = held[part]

@@ -39,6 +39,16 @@ def test_a_name_all_of_whose_runs_were_cut_off_means_its_newest_run(runs):
     assert find_run("det", str(runs), "detector").folder == runs / "det/second"
 
 
+def test_what_hydra_keeps_inside_a_run_is_no_run(runs):
+    inside = runs / "det/first/.hydra/config.yaml"
+    inside.parent.mkdir()
+    inside.write_text("stage: {name: detector}")
+    for newest in (False, True):
+        assert find_run("det/first", str(runs), "detector", newest=newest).folder == runs / "det/first"
+    inside.parent.rename(runs / "det/.hydra")
+    assert find_run("det", str(runs), "detector", newest=True).folder == runs / "det/second"
+
+
 def test_latest_never_points_at_itself(runs):
     Run(runs / "det/latest").link_latest()
     assert os.readlink(runs / "det/latest") == "first"

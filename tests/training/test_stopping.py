@@ -13,6 +13,7 @@ from anomask.settings.resume import parse
 from anomask.training import train as entry
 from anomask.training.resume import go_on, resumption
 from tests.conftest import fit, run_of
+from tests.promises.test_entries import call_here
 from tests.training.faults import Signal
 
 STEPS = ["trainer.max_steps=7", "trainer.val_check_interval=2", "stage.monitor=val/loss", "stage.monitor_mode=min"]
@@ -102,6 +103,13 @@ def test_a_copy_leaves_the_original_alone(tiny, tmp_path):
     assert {file: file.read_bytes() for file in run.folder.rglob("*") if file.is_file()} == before
 
 
+def test_a_run_that_stopped_early_and_was_cut_off_then_trains_no_further(tiny):
+    early = "_target_:pytorch_lightning.callbacks.EarlyStopping,monitor:val/loss,patience:1,min_delta:100"
+    run = stopped(tiny("trainer.max_steps=20", f"+callbacks.early={{{early}}}"), 4, signal.SIGTERM, "on_train_end")
+    assert resumed(run).finished
+    assert run.load_checkpoint("last")["global_step"] == run.read_cost()["steps"] == 4
+
+
 def test_a_damaged_last_checkpoint_falls_back_to_the_best_with_a_line(tiny, caplog):
     run = stopped(tiny("trainer.max_steps=6"), 3, signal.SIGTERM)
     file = run.checkpoint_file("last")
@@ -145,6 +153,15 @@ def test_another_codebook_is_refused(tiny, codebook):
     place = codebook.folder.with_name("elsewhere")
     codebook.folder.rename(place)
     assert resumed(run, f"codebook_run={place}").finished
+
+
+@pytest.mark.parametrize("entry", ["evaluate", "predict"])
+def test_a_signal_ends_a_command_in_one_line(entry, monkeypatch, capfd):
+    monkeypatch.setattr("anomask.runs.find_run", lambda *_: signal.raise_signal(signal.SIGTERM))
+    given = ["run=x", *(["input=x"] if entry == "predict" else [])]
+    assert call_here(entry, *given, monkeypatch=monkeypatch) == 143
+    said = capfd.readouterr()
+    assert "ended by SIGTERM" in said.out and "Traceback" not in said.out + said.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -12,8 +12,10 @@ class LastStep(pl.Callback):
         self.last: float = math.inf
 
     def on_train_start(self, trainer: pl.Trainer, stage: pl.LightningModule) -> None:
-        """Note which step is the last."""
+        """Note which step is the last; where early stopping said so before the run was cut off, none is left."""
         self.last = trainer.estimated_stepping_batches
+        if any(stopping.wait_count >= stopping.patience for stopping in trainer.early_stopping_callbacks):
+            trainer.should_stop = True
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
         """Let the training stop as early stopping does, which validates first; at this step it ends anyway."""

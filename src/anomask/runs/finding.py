@@ -48,17 +48,16 @@ def _places(path: Path, runs: Path, newest: bool) -> Iterator[Path]:
     if checkpoint_in(str(path)):
         yield path.parent.parent
         return
-    yield path
     named = (path, runs / path)
+    yield from named
     last = [folder for name in named for folder in _newest(name)]
     if newest:
         yield from last
     yield from (name / "latest" for name in named)
-    yield runs / path
     if not newest:
         yield from last
 
 
 def _newest(name: Path) -> list[Path]:
-    found = [file for file in name.glob("*/config.yaml") if not file.parent.is_symlink()]
+    found = [file for file in name.glob("[!.]*/config.yaml") if not file.parent.is_symlink()]
     return [max(found, key=lambda file: file.stat().st_mtime).parent] if found else []

@@ -79,7 +79,7 @@ def checked(settings: dict[str, Any], where: object, typed: dict[str, Any] | Non
                     *(name, where, foreign[0], TRUST, _package(foreign[0])),
                 )
                 del callbacks[name]
-        callbacks |= typed or {}
+        callbacks |= {name: node for name, node in (typed or {}).items() if name not in callbacks}
     for place, target in _targets({name: node for name, node in settings.items() if name != "callbacks"}):
         if not allowed(target):
             raise RunError(

@@ -32,9 +32,9 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     Raises:
         DataError: the block raised something; an `AnomaskError` passes as it is.
     """
-    before = [logger.disabled for logger in CHATTY]
+    before = [logger.level for logger in CHATTY]
     for logger in CHATTY:
-        logger.disabled = True
+        logger.setLevel(logging.CRITICAL)  # holds for the loggers below it, too
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
@@ -45,7 +45,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         raise DataError(f"{path} cannot be read as {kind} ({short(error)}). Copy or export it again.") from error
     finally:
         for logger, was in zip(CHATTY, before, strict=True):
-            logger.disabled = was
+            logger.setLevel(was)
 
 
 def short(error: BaseException) -> str:
