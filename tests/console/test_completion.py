@@ -54,7 +54,9 @@ def test_the_script_and_how_to_use_it():
     ("line", "expected"),
     [
         ("anomask comp", ["compare ", "completion "]),
-        pytest.param("anomask train experiment=detector_", ["detector_paper", "detector_tokens"], marks=pytest.mark.slow),
+        pytest.param(
+            "anomask train experiment=detector_", ["detector_paper", "detector_tokens"], marks=pytest.mark.slow
+        ),
         pytest.param("anomask train data.si", ["data.size="], marks=pytest.mark.slow),
     ],
 )
