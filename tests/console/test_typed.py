@@ -22,11 +22,14 @@ ODD += [".5", "NaN", "True", "inf", "0x1", "1_000", "./1", "_1", "a-b/c.d", "../
 ODD += [r"(case\d+)", "a:b;c", "$HOME", "~/x", "#1", " lead and trail ", "100%", "a\\", "*"]
 
 
-@pytest.mark.parametrize("text", ODD)
-def test_text_arrives_as_typed(text):
-    overrides = ["output=x", *(as_typed("prepare", f"{key}={text}") for key in ("input", "mask", "pattern", "disease"))]
-    config = Known("prepare", overrides).composed()
-    assert [config.input, config.mask, config.pattern, config.disease] == [text] * 4
+KEYS = ("input", "output", "source", "pattern", "disease", "patient", "mask", "lung_mask", "nodules", "table")
+
+
+@pytest.mark.parametrize("first", range(0, len(ODD), len(KEYS)))
+def test_text_arrives_as_typed(first):
+    typed = dict(zip(KEYS, (ODD * 2)[first:], strict=False))
+    config = Known("prepare", [as_typed("prepare", f"{key}={text}") for key, text in typed.items()]).composed()
+    assert {key: config[key] for key in typed} == typed
 
 
 @pytest.mark.parametrize(
