@@ -76,7 +76,7 @@ def test_a_bright_spot_in_the_lung_is_found():
     control.train()
     generator = torch.Generator().manual_seed(0)
     optimiser = torch.optim.AdamW(control.parameters(), 1e-3)
-    for _ in range(80):
+    for _ in range(160):
         batch = batch_of(0.3 + 0.05 * torch.randn(8, 1, 32, 32, generator=generator))
         optimiser.zero_grad()
         control.training_loss(batch, generator).backward()

@@ -287,7 +287,7 @@ def test_an_unknown_or_empty_sweep_is_an_error_that_names_the_known_ones(tmp_pat
     make_sweep(tmp_path)
     (tmp_path / "sweeps/empty").mkdir()
     known = f"Known sweeps: {tmp_path}/sweeps/shares."
-    for wanted, says in (("shars", "no sweep 'shars' (looked for"), ("empty", "has no jobs")):
+    for wanted, says in (("shars", "no sweep 'shars': did you mean shares? (looked for"), ("empty", "has no jobs")):
         with pytest.raises(RunError) as error:
             summarise(settings(tmp_path, f"sweep={wanted}"))
         assert says in str(error.value) and known in str(error.value)
