@@ -1,6 +1,5 @@
 """Compare two evaluated runs on the same slices: paired bootstrap differences with p-values."""
 
-import json
 import logging
 import sys
 from functools import partial
@@ -14,8 +13,10 @@ from anomask.files import write_json, write_text
 from anomask.metrics.bootstrap import paired_difference
 from anomask.metrics.curves import defined
 from anomask.metrics.image import weighted_auroc, weighted_average_precision
+from anomask.reading import read_json
 from anomask.report.record.difference import comparison, pixel_differences
 from anomask.report.record.saved import clusters_in, read_clusters, read_scores
+from anomask.report.record.shapes import EVALUATION
 from anomask.runs.folder import Run
 from anomask.settings.schema import CompareConfig
 
@@ -38,7 +39,7 @@ def evaluation_of(run: Run, name: str | None) -> tuple[Path, dict[str, Any]]:
             f"{', '.join(folder.name for folder in found) or 'none'}); one is wanted. Evaluate the run, or choose with "
             "name=<data set>."
         )
-    return chosen[0], json.loads((chosen[0] / "record.json").read_text(encoding="utf-8"))
+    return chosen[0], read_json(chosen[0] / "record.json", EVALUATION, "Evaluate the run again.")
 
 
 def compare(first: Run, second: Run, config: CompareConfig) -> Path:
