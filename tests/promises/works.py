@@ -61,3 +61,10 @@ def swept(home, toy):
     places = [f"data.folder={toy}", f"paths.runs={home}/runs", f"paths.cache={home}/cache", "name=toy", "sweep=two"]
     sys.argv = ["anomask", "train", "-m", *TINY, *LONGER, *places, "stage=codebook", "seed=0,1"]
     cli.main(sys.argv[1:])
+
+
+def evaluated_and_measured(folder, note):
+    """Evaluate a run, and note the most memory that this process has ever had, in megabytes."""
+    evaluated(Run(Path(folder)), bootstrap=1000)
+    (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    Path(note).write_text(str(int(peak.split()[1]) // 1024))

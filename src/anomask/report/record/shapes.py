@@ -19,7 +19,7 @@ THRESHOLD = {
     "specificity": float,
     "n_normals": int,
     "best_sha256?": str,
-    "pixel?": {"threshold": float, "specificity": float},
+    "pixel?": {"threshold": float},
 }
 NORMAL_SCORES = [float]
 VALIDATION = {"monitor": str, "mode": str, "value": float}
