@@ -111,7 +111,7 @@ class Account:
         """Log the summary and write the table of all files."""
         self.write(file)
         log.info("%d files in the input:\n%s", len(self.entries), "\n".join(self.summary()))
-        log.info("each of them, by its own name: %s (keep it; never pass it on)", file)
+        log.info("what became of each file: %s (it holds the files' own names: do not pass it on)", file)
 
     def _note(self, files: Iterable[Path], entry: Entry) -> None:
         self.entries.update(dict.fromkeys(files, entry))

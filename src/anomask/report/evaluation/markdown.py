@@ -94,7 +94,7 @@ def distinct(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def brief(record: dict[str, Any]) -> str:
     """What fits a terminal: detection, and localisation by the anomaly map."""
-    parts = [f"# {record['run']} on {record['data']}", detection_table(record)]
+    parts = [f"# Run {record['run']}, test slices of {record['data']}", detection_table(record)]
     if record["pixel"]:
         parts.append(localisation_table(record, ANOMALY_MAP))
     return "\n\n".join(parts) + "\n"
@@ -108,7 +108,7 @@ def _of(record: dict[str, Any]) -> str:
 
 def summary(record: dict[str, Any]) -> str:
     """The whole record as a short Markdown text."""
-    parts = [f"# {record['run']} on {record['data']}"]
+    parts = [f"# Run {record['run']}, test slices of {record['data']}"]
     if record["synthetic"]:
         parts.append(f"**{SYNTHETIC}**")
     threshold = record["threshold"]
