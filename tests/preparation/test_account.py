@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,17 @@ from anomask.data.volumes import geometry
 from anomask.data.volumes.account import Account
 from anomask.errors import ConfigError, DataError
 from anomask.preparation.patients import is_placeholder
+from anomask.preparation.prepare import Tally
 from tests.preparation.made import account, chest, grey, manifest, ones, write_image, write_nifti, write_series
+
+
+def test_the_last_line_says_what_there_was_and_nothing_of_what_there_was_not():
+    assert Tally(strict=False, written=3).told("data/ours") == "3 slices written to data/ours"
+    tally = Tally(False, 0, Counter({"with little lung": 2}), kept=1, skipped=4, faults=[DataError("bad")])
+    assert tally.told("out") == (
+        "0 slices written to out; 2 slices left out (2 with little lung); 1 volumes or images that an earlier call had "
+        "finished; 4 series left out: no axial CT; 1 faults, each with its line above"
+    )
 
 
 def became(output):
