@@ -8,6 +8,7 @@ import anomask
 
 VERBS = {
     "prepare": "DICOM, NIfTI, MetaImage or images in, a data folder out",
+    "pool": "the training normals of several data folders as one",
     "verify": "check a data folder before anything is trained on it (fit does, too)",
     "fit": "from a data folder to an evaluated detector, in one command",
     "train": "one training, or many with -m: a detector, a codebook, a comparison method",

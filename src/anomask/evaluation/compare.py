@@ -24,21 +24,30 @@ log = logging.getLogger(__name__)
 IMAGE_FIGURES = {"AUROC": weighted_auroc, "AP": weighted_average_precision}
 
 
-def evaluation_of(run: Run, name: str | None) -> tuple[Path, dict[str, Any]]:
-    """Find a run's evaluation folder and read its record.
+def evaluations_of(runs: tuple[Run, Run], name: str | None) -> list[Path]:
+    """Find the evaluation of each of two runs: those named, or those on the one test set that both were evaluated on.
 
     Raises:
-        RunError: there is none, or several and no name.
+        RunError: there is none, several, or they are of different data.
     """
-    found = sorted(file.parent for file in (run.folder / "evaluation").glob("*/record.json"))
-    chosen = [folder for folder in found if name in (None, folder.name)]
-    if len(chosen) != 1:
+    found = [sorted(run.evaluation_folder("").glob(f"{name or '*'}/record.json")) for run in runs]
+    data = {file: json.loads(file.read_text(encoding="utf-8"))["fingerprint"] for files in found for file in files}
+    shared = set.intersection(*({data[file] for file in files} for files in found))
+    chosen = [[file.parent for file in files if len(shared) != 1 or data[file] in shared] for files in found]
+    for run, folders in zip(runs, chosen, strict=True):
+        if len(folders) != 1:
+            known = sorted(file.parent.name for file in run.evaluation_folder("").glob("*/record.json"))
+            raise RunError(
+                f"{len(folders)} evaluations {'' if name is None else f'named {name} '}in {run.folder} (found: "
+                f"{', '.join(known) or 'none'}); one is wanted. Evaluate the run, or choose with name=<data set>."
+            )
+    folders = [folder for (folder,) in chosen]
+    if not shared:
         raise RunError(
-            f"{len(chosen)} evaluations {'' if name is None else f'named {name} '}in {run.folder} (found: "
-            f"{', '.join(folder.name for folder in found) or 'none'}); one is wanted. Evaluate the run, or choose with "
-            "name=<data set>."
+            f"{folders[0]} and {folders[1]} were evaluated on different data (fingerprints differ). Evaluate both "
+            "on the same folder: anomask evaluate run=... folder=..."
         )
-    return chosen[0], json.loads((chosen[0] / "record.json").read_text(encoding="utf-8"))
+    return folders
 
 
 def compare(first: Run, second: Run, config: CompareConfig) -> Path:
@@ -47,12 +56,8 @@ def compare(first: Run, second: Run, config: CompareConfig) -> Path:
     Raises:
         RunError: the runs were not evaluated on the same slices.
     """
-    folders, records = zip(*(evaluation_of(run, config.name) for run in (first, second)), strict=True)
-    if records[0]["fingerprint"] != records[1]["fingerprint"]:
-        raise RunError(
-            f"{folders[0]} and {folders[1]} were evaluated on different data (fingerprints differ). Evaluate both "
-            "on the same folder: anomask evaluate run=... folder=..."
-        )
+    folders = evaluations_of((first, second), config.name)
+    records = [json.loads((folder / "record.json").read_text(encoding="utf-8")) for folder in folders]
     rows = image_differences(folders, config.bootstrap, config.seed)
     for region in ("slice", "lung"):
         clusters = [read_clusters(folder, region) for folder in folders]
@@ -67,7 +72,7 @@ def compare(first: Run, second: Run, config: CompareConfig) -> Path:
     return target.with_suffix(".json")
 
 
-def image_differences(folders: tuple[Path, Path], n_resamples: int, seed: int) -> list[dict[str, Any]]:
+def image_differences(folders: list[Path], n_resamples: int, seed: int) -> list[dict[str, Any]]:
     """Return slice-level differences, all diseases together and each against all normals."""
     tables = [{row["path"]: row for row in read_scores(folder)} for folder in folders]
     paths = sorted(tables[0])
