@@ -30,16 +30,17 @@ def evaluations_of(runs: tuple[Run, Run], name: str | None) -> list[Path]:
     Raises:
         RunError: there is none, several, or they are of different data.
     """
-    found = [sorted(run.evaluation_folder("").glob(f"{name or '*'}/record.json")) for run in runs]
+    known = [sorted(run.evaluation_folder("").glob("*/record.json")) for run in runs]
+    found = [[file for file in files if name in (None, file.parent.name)] for files in known]
     data = {file: json.loads(file.read_text(encoding="utf-8"))["fingerprint"] for files in found for file in files}
     shared = set.intersection(*({data[file] for file in files} for files in found))
     chosen = [[file.parent for file in files if len(shared) != 1 or data[file] in shared] for files in found]
-    for run, folders in zip(runs, chosen, strict=True):
+    for run, files, folders in zip(runs, known, chosen, strict=True):
         if len(folders) != 1:
-            known = sorted(file.parent.name for file in run.evaluation_folder("").glob("*/record.json"))
             raise RunError(
                 f"{len(folders)} evaluations {'' if name is None else f'named {name} '}in {run.folder} (found: "
-                f"{', '.join(known) or 'none'}); one is wanted. Evaluate the run, or choose with name=<data set>."
+                f"{', '.join(file.parent.name for file in files) or 'none'}); one is wanted. Evaluate the run, or "
+                "choose with name=<data set>."
             )
     folders = [folder for (folder,) in chosen]
     if not shared:
