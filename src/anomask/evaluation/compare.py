@@ -16,6 +16,7 @@ from anomask.metrics.curves import defined
 from anomask.metrics.image import weighted_auroc, weighted_average_precision
 from anomask.report.record.difference import comparison, pixel_differences
 from anomask.report.record.saved import clusters_in, read_clusters, read_scores
+from anomask.runs.evaluations import evaluated_with
 from anomask.runs.folder import Run
 from anomask.settings.schema import CompareConfig
 
@@ -30,16 +31,22 @@ def evaluations_of(runs: tuple[Run, Run], name: str | None) -> list[Path]:
     Raises:
         RunError: there is none, several, or they are of different data.
     """
-    known = [sorted(run.evaluation_folder("").glob("*/record.json")) for run in runs]
-    found = [[file for file in files if name in (None, file.parent.name)] for files in known]
-    data = {file: json.loads(file.read_text(encoding="utf-8"))["fingerprint"] for files in found for file in files}
-    shared = set.intersection(*({data[file] for file in files} for files in found))
-    chosen = [[file.parent for file in files if len(shared) != 1 or data[file] in shared] for files in found]
-    for run, files, folders in zip(runs, known, chosen, strict=True):
+    known = [
+        {
+            folder: about[0]
+            for folder in sorted(run.evaluation_folder("").glob("*"))
+            if (about := evaluated_with(folder))
+        }
+        for run in runs
+    ]
+    found = [{folder: data for folder, data in held.items() if name in (None, folder.name)} for held in known]
+    shared = {*found[0].values()} & {*found[1].values()}
+    chosen = [[folder for folder, data in held.items() if len(shared) != 1 or data in shared] for held in found]
+    for run, held, folders in zip(runs, known, chosen, strict=True):
         if len(folders) != 1:
             raise RunError(
                 f"{len(folders)} evaluations {'' if name is None else f'named {name} '}in {run.folder} (found: "
-                f"{', '.join(file.parent.name for file in files) or 'none'}); one is wanted. Evaluate the run, or "
+                f"{', '.join(folder.name for folder in held) or 'none'}); one is wanted. Evaluate the run, or "
                 "choose with name=<data set>."
             )
     folders = [folder for (folder,) in chosen]
