@@ -226,6 +226,7 @@ def test_a_dicom_series_gives_a_map_in_its_millimetres_and_no_identity_gets_out(
 
 def test_volumes_and_slices_of_one_folder_and_png_maps_of_volumes(bright, tmp_path):
     hu = np.full((16, 16, 4), -900, np.int16)
+    hu[0, 0, 0] = 40
     save(np.full((16, 16), 99, np.uint8), tmp_path / "in/a.png")
     (tmp_path / "in/p").mkdir()
     nib.save(nib.Nifti1Image(hu, OBLIQUE), tmp_path / "in/p/scan.nii")

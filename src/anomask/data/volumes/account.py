@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from anomask.data.volumes.faults import OnFault, log_fault
 from anomask.data.volumes.geometry import LeftOut
+from anomask.data.volumes.walk import files_below
 from anomask.errors import DataError, printable
 from anomask.files import whole_file
 
@@ -49,6 +50,10 @@ class Account:
     def leave(self, files: Iterable[Path], why: str) -> None:
         """Note that files are left out because they are no data, or because an option says so: no fault."""
         self._note(files, Entry(LEFT_OUT, why))
+
+    def files(self) -> list[Path]:
+        """List the files of the input, see `files_below`; what is hidden, and what cannot be listed, is noted."""
+        return files_below(self.place, self.fault, lambda path: self.leave([path], "hidden"))
 
     def leave_slices(self, slices: Iterable[LeftOut]) -> None:
         """Note, and warn, that slices of a volume are left out of it."""

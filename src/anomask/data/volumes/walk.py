@@ -1,13 +1,16 @@
 """Walking through folders that someone else filled: no loops, nothing outside, one line for what can't be opened."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from anomask.data.volumes.faults import OnFault, log_fault
 from anomask.errors import DataError
 
 
-def files_below(place: Path, on_fault: OnFault = log_fault) -> list[Path]:
+def files_below(
+    place: Path, on_fault: OnFault = log_fault, on_hidden: Callable[[Path], object] = lambda path: None
+) -> list[Path]:
     """List the files of a folder and its subfolders, or the one file itself, in the order of their names.
 
     Links are followed as long as they stay in the folder, each folder once; hidden files and folders are left out.
@@ -15,6 +18,7 @@ def files_below(place: Path, on_fault: OnFault = log_fault) -> list[Path]:
     Args:
         place: a folder or a file.
         on_fault: called with a DataError for each link that leaves the folder and each folder that cannot be listed.
+        on_hidden: called with each file and folder that is left out because it is hidden.
 
     Raises:
         DataError: `place` does not exist.
@@ -35,7 +39,10 @@ def files_below(place: Path, on_fault: OnFault = log_fault) -> list[Path]:
             continue
         for entry in entries:
             path = Path(entry.path)
-            if entry.name.startswith(".") or (entry.is_symlink() and not _stays_inside(path, root, on_fault)):
+            if entry.name.startswith("."):
+                on_hidden(path)
+                continue
+            if entry.is_symlink() and not _stays_inside(path, root, on_fault):
                 continue
             if entry.is_file():
                 found.append(path)
