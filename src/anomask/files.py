@@ -56,19 +56,18 @@ def new_folder(path: Path) -> Path:
 
 
 @contextmanager
-def whole_folder(path: Path, marker: str | None) -> Iterator[Path]:
+def whole_folder(path: Path, marker: str) -> Iterator[Path]:
     """Yield a new folder beside `path` to write to; it becomes `path` only if the block ends without an error.
 
     Args:
         path: an earlier folder there is replaced as a whole, so that no stale file stays.
-        marker: a file that every such folder holds; a folder without it is someone else's and is left alone. None:
-            nobody else writes a folder of this name.
+        marker: a file that every such folder holds; a folder without it is someone else's and is left alone.
 
     Raises:
         ConfigError: `path` is a file, or a folder with other files.
     """
     earlier = path.is_dir() and any(path.iterdir())
-    if path.is_file() or (earlier and marker is not None and not (path / marker).is_file()):
+    if path.is_file() or (earlier and not (path / marker).is_file()):
         raise ConfigError(f"{path} holds other files (no {marker}) and is not replaced. Choose an empty or new folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")

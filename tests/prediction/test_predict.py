@@ -348,11 +348,13 @@ def test_strict_stops_and_leaves_nothing(bright, doubtful):
     assert not (doubtful.parent / "out").exists() and not list(doubtful.parent.glob(".out*"))
 
 
-def test_when_nothing_can_be_used_it_is_an_error_and_nothing_is_written(bright, doubtful):
+def test_when_nothing_can_be_used_it_is_an_error_and_nothing_is_written(bright, doubtful, caplog):
     shutil.rmtree(doubtful / "good")
+    caplog.set_level("INFO")
     with pytest.raises(DataError, match="nothing of .* could be used: 5 faults"):
         predicted(bright(16), doubtful, output=str(doubtful.parent / "out"))
     assert not (doubtful.parent / "out").exists() and not list(doubtful.parent.glob(".out*"))
+    assert "files in the input:" in caplog.text and " fault: see the lines above (" in caplog.text
 
 
 def test_settings_that_cannot_be_meant_are_errors(bright, doubtful):

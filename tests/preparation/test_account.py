@@ -95,6 +95,10 @@ def test_a_table_that_says_less_than_it_seems_to_is_refused(tmp_path, run, caplo
     table.write_text("path,disease,Disease\n")
     with pytest.raises(DataError, match="has the column disease twice"):
         run("table=t.csv")
+    for name in ("diseas", "Diseases", "dissease"):
+        table.write_text(f"path,split,{name}\n")
+        with pytest.raises(DataError, match=f"has the column {name}: did you mean disease"):
+            run("table=t.csv")
     table.write_text("path;split\na.nii.gz;test\n")
     with pytest.raises(DataError, match="Is it separated by ; or tabs"):
         run("table=t.csv")
@@ -110,6 +114,16 @@ def test_hidden_files_are_told_of(tmp_path, run):
         write_image(tmp_path / "in" / name, grey(2))
     assert run("split=train").written == 1
     assert became(tmp_path / "out") == {"a.png": "used", ".b.png": "left out", ".study": "left out"}
+
+
+def test_a_link_to_a_file_of_the_input_is_not_a_second_one(tmp_path, run):
+    write_nifti(tmp_path / "in/b.nii.gz", chest()[0])
+    write_nifti(tmp_path / "in/.annex/c.nii.gz", chest(seed=1)[0])
+    (tmp_path / "in/a.nii.gz").symlink_to("b.nii.gz")
+    (tmp_path / "in/c.nii.gz").symlink_to(".annex/c.nii.gz")  # what data tools keep apart is there once
+    assert run("split=train").written == 8
+    told = became(tmp_path / "out")
+    assert told == {"b.nii.gz": "used", "c.nii.gz": "used", "a.nii.gz": "left out", ".annex": "left out"}
 
 
 def test_a_volume_that_gives_no_slice_is_a_fault(tmp_path, run):

@@ -3,7 +3,6 @@
 import logging
 import sys
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,9 @@ from anomask.batches import SliceBatch
 from anomask.build import Stage, open_stage
 from anomask.data.checks.verification import verify_folder
 from anomask.data.loading.datamodule import SliceDataModule
-from anomask.errors import ConfigError, RunError
+from anomask.errors import ConfigError
 from anomask.evaluation.floors import find_floors
 from anomask.evaluation.seen import Slices, detect, open_slices
-from anomask.files import whole_folder
 from anomask.metrics.bootstrap import cluster_names, clusters_of
 from anomask.metrics.floors import Floors
 from anomask.metrics.trivial import trivial_features
@@ -109,9 +107,6 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
 
     Returns:
         the folder of the results
-
-    Raises:
-        AnomaskError: run, data or settings that cannot be used; or another evaluation came to the same folder first.
     """
     if config.wandb not in TRACKING:
         raise ConfigError(f"wandb is {config.wandb!r}; use one of {', '.join(TRACKING)}.")
@@ -124,17 +119,11 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
     changes = {"batch_size": config.batch_size, "progress": config.progress, "augment": None}
     data = open_slices(stage.settings, config.folder, **changes)
     floors, floors_from = find_floors(data.whole, stage, run)
-    about_data = data.whole.folder, data.whole.fingerprint(), config.checkpoint, config.name
-    folder = evaluation_place(run, *about_data)
+    folder = evaluation_place(run, data.whole.folder, data.whole.fingerprint(), config.checkpoint, config.name)
     threshold, _ = decision(run, stage, config.checkpoint)
     start = time.perf_counter()
-    with whole_folder(folder / "maps", None) if config.maps else nullcontext() as maps_folder:
-        evaluation = score(stage, data, threshold, floors, maps_folder, config.progress)
-        if evaluation_place(run, *about_data) != folder:
-            raise RunError(
-                f"{folder} was written by another evaluation in the meantime, of data of the same name. Start this one "
-                "again: it gets a folder of its own."
-            )
+    maps_folder = folder / "maps" if config.maps else None
+    evaluation = score(stage, data, threshold, floors, maps_folder, config.progress)
     log.info("%d slices in %.0f s", len(evaluation.slices), time.perf_counter() - start)
     about = about_run(stage, data.seen, run, config.checkpoint) | {"floors_from": floors_from}
     record = build_record(evaluation, about, config.bootstrap, config.seed)

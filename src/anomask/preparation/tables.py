@@ -3,6 +3,7 @@
 import csv
 import logging
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 from anomask.data.volumes.account import Account
@@ -14,6 +15,7 @@ from anomask.preparation.groups import SKIPPED, SPLITS, Group, check_disease
 log = logging.getLogger(__name__)
 
 COLUMNS = ("path", "split", "disease", "patient")
+NEAR = 0.8  # a column so like one that is read is a misspelt one
 NAMED = 10  # rows that a fault names
 
 Row = dict[str, str]
@@ -124,6 +126,10 @@ def _columns_of(header: list[str], file: Path) -> list[str]:
     if doubled:
         raise DataError(f"{file} has the column {sorted(doubled)[0]} twice. Remove one.")
     other = [name for name in columns if name not in COLUMNS]
+    for name in other:
+        near = get_close_matches(name.casefold(), set(COLUMNS) - set(columns), n=1, cutoff=NEAR)
+        if near:  # of a misspelt disease all scans would be normal
+            raise DataError(f"{file} has the column {name}: did you mean {near[0]}? Name it so, or otherwise.")
     if other and "path" in columns:
         log.warning("columns of %s that are not read: %s (read: %s)", file.name, ", ".join(other), ", ".join(COLUMNS))
     return columns

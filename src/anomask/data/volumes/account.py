@@ -52,8 +52,8 @@ class Account:
         self._note(files, Entry(LEFT_OUT, why))
 
     def files(self) -> list[Path]:
-        """List the files of the input, see `files_below`; what is hidden, and what cannot be listed, is noted."""
-        return files_below(self.place, self.fault, lambda path: self.leave([path], "hidden"))
+        """List the files of the input, see `files_below`; what is left out, and what cannot be listed, is noted."""
+        return files_below(self.place, self.fault, lambda path, why: self.leave([path], why))
 
     def leave_slices(self, slices: Iterable[LeftOut]) -> None:
         """Note, and warn, that slices of a volume are left out of it."""
@@ -112,10 +112,14 @@ class Account:
             for path in sorted(self.entries):
                 writer.writerow((self.inside(path), *map(printable, self.entries[path])))
 
+    def say(self) -> None:
+        """Log the summary."""
+        log.info("%d files in the input:\n%s", len(self.entries), "\n".join(self.summary()))
+
     def tell(self, file: Path) -> None:
         """Log the summary and write the table of all files."""
         self.write(file)
-        log.info("%d files in the input:\n%s", len(self.entries), "\n".join(self.summary()))
+        self.say()
         log.info("each of them, by its own name: %s (keep it; never pass it on)", file)
 
     def _note(self, files: Iterable[Path], entry: Entry) -> None:
