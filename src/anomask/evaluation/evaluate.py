@@ -13,6 +13,7 @@ from anomask.data.loading.datamodule import SliceDataModule
 from anomask.errors import ConfigError
 from anomask.evaluation.floors import find_floors
 from anomask.evaluation.seen import Slices, detect, open_slices
+from anomask.files import whole_folder
 from anomask.metrics.bootstrap import cluster_names, clusters_of
 from anomask.metrics.floors import Floors
 from anomask.metrics.trivial import trivial_features
@@ -122,13 +123,14 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
     folder = evaluation_place(run, data.whole.folder, data.whole.fingerprint(), config.checkpoint, config.name)
     threshold, _ = decision(run, stage, config.checkpoint)
     start = time.perf_counter()
-    maps_folder = folder / "maps" if config.maps else None
-    evaluation = score(stage, data, threshold, floors, maps_folder, config.progress)
-    log.info("%d slices in %.0f s", len(evaluation.slices), time.perf_counter() - start)
-    about = about_run(stage, data.seen, run, config.checkpoint) | {"floors_from": floors_from}
-    record = build_record(evaluation, about, config.bootstrap, config.seed)
-    pictures = draw(stage, data, choose_pictures(evaluation.slices, config.pictures), evaluation)
-    write_results(folder, record, evaluation, pictures)
+    with whole_folder(folder, marker=None) as new:
+        maps_folder = new / "maps" if config.maps else None
+        evaluation = score(stage, data, threshold, floors, maps_folder, config.progress)
+        log.info("%d slices in %.0f s", len(evaluation.slices), time.perf_counter() - start)
+        about = about_run(stage, data.seen, run, config.checkpoint) | {"floors_from": floors_from}
+        record = build_record(evaluation, about, config.bootstrap, config.seed)
+        pictures = draw(stage, data, choose_pictures(evaluation.slices, config.pictures), evaluation)
+        write_results(new, record, evaluation, pictures)
     if config.wandb != "off":
         from anomask.tracking.evaluation import log_evaluation  # W&B takes a second to import
 
