@@ -97,7 +97,7 @@ def test_a_table_that_says_less_than_it_seems_to_is_refused(tmp_path, run, caplo
         run("table=t.csv")
     for name in ("diseas", "Diseases", "dissease"):
         table.write_text(f"path,split,{name}\n")
-        with pytest.raises(DataError, match=f"has the column {name}: did you mean disease"):
+        with pytest.raises(DataError, match=f"has the column {name!r}: did you mean disease"):
             run("table=t.csv")
     table.write_text("path;split\na.nii.gz;test\n")
     with pytest.raises(DataError, match="Is it separated by ; or tabs"):
@@ -105,7 +105,7 @@ def test_a_table_that_says_less_than_it_seems_to_is_refused(tmp_path, run, caplo
     table.write_text("Path,Split,DISEASE,age,\na.nii.gz,test,flu,61,\n\nb.nii.gz,test,,,\n")
     run("table=t.csv")
     assert {row["disease"] for row in manifest(tmp_path / "out")} == {"flu", ""}
-    assert "columns of t.csv that are not read: age, " in caplog.text
+    assert "columns of t.csv that are not read: 'age', '' (read: path, split, disease, patient)" in caplog.text
 
 
 def test_hidden_files_are_told_of(tmp_path, run):

@@ -129,9 +129,11 @@ def _columns_of(header: list[str], file: Path) -> list[str]:
     for name in other:
         near = get_close_matches(name.casefold(), set(COLUMNS) - set(columns), n=1, cutoff=NEAR)
         if near:  # of a misspelt disease all scans would be normal
-            raise DataError(f"{file} has the column {name}: did you mean {near[0]}? Name it so, or otherwise.")
+            raise DataError(f"{file} has the column {name!r}: did you mean {near[0]}? Name it so, or otherwise.")
     if other and "path" in columns:
-        log.warning("columns of %s that are not read: %s (read: %s)", file.name, ", ".join(other), ", ".join(COLUMNS))
+        log.warning(
+            "columns of %s that are not read: %s (read: %s)", file.name, ", ".join(map(repr, other)), ", ".join(COLUMNS)
+        )
     return columns
 
 

@@ -11,7 +11,7 @@ from anomask.errors import ConfigError
 SWEEPS, CHECKPOINT = "sweeps", ".ckpt"  # what else lies below runs/, and what is looked for as a file
 # Least and most of each setting, the ends included; a * stands for any names.
 COUNT, NUMBER = (1, math.inf), (0, math.inf)
-ABOVE_0 = (math.nextafter(0, 1), math.inf)
+ABOVE_0, SHARE = (math.nextafter(0, 1), math.inf), (math.nextafter(0, 1), 1)
 RANGES = {
     "seed": (0, 2**32 - 1),  # what numpy takes
     "data.size": (1, 4096),  # the largest slices that are read
@@ -24,6 +24,12 @@ RANGES = {
     "stage.optimisation.warmup_steps": NUMBER,
     "stage.optimisation.optimiser.lr": ABOVE_0,
     "stage.min_perplexity": NUMBER,
+    "synthesiser.share": SHARE,
+    "synthesiser.token_share": SHARE,
+    "scoring.image_score.share": SHARE,
+    "scoring.anomaly_map.*_sigma": NUMBER,
+    "scoring.anomaly_map.residual_limit": ABOVE_0,
+    "scoring.repair_rounds": NUMBER,
     "pictures": NUMBER,
     "bootstrap": NUMBER,
     "model.*.blocks": NUMBER,
@@ -70,6 +76,7 @@ def _numbers(node: Any, key: str) -> Iterator[tuple[str, float]]:
 
 
 def _told(least: float, most: float) -> str:
-    if most < math.inf:
-        return f"{least} to {most}"
-    return f"{least} or more" if least in (-1, 0, 1) else "more than 0"
+    above = "more than 0" if 0 < least < 1 else f"{least} or more"
+    if most == math.inf:
+        return above
+    return f"{above}, {most} at most"
