@@ -22,6 +22,7 @@ ENTRIES = (
     "reproduce",
     "transplant",
     "prepare",
+    "pool",
     "predict",
     "verify",
     "fit",

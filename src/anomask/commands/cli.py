@@ -8,6 +8,7 @@ import anomask
 
 VERBS = {
     "prepare": "DICOM, NIfTI, MetaImage or images in, a data folder out",
+    "pool": "the normals of several data folders as one",
     "verify": "check a data folder before anything is trained on it",
     "fit": "both stages and the evaluation of a data folder, in one command",
     "train": "train one stage, or many with -m: a codebook of normal lung, the detector on it, a comparison method",
