@@ -8,7 +8,9 @@ from typing import Any
 
 from anomask.batches import SliceBatch
 from anomask.build import Stage, open_stage
+from anomask.data.checks.learned import seen_before
 from anomask.data.checks.verification import verify_folder
+from anomask.data.folder.findings import raise_first
 from anomask.data.loading.datamodule import SliceDataModule
 from anomask.errors import ConfigError, RunError
 from anomask.evaluation.floors import find_floors
@@ -122,6 +124,7 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
     stage = open_stage(run, config.checkpoint).to(config.device)
     changes = {"batch_size": config.batch_size, "progress": config.progress, "augment": None}
     data = open_slices(stage.settings, config.folder, **changes)
+    require_unseen(run, data.whole)
     floors, floors_from = find_floors(data.whole, stage, run)
     about_data = data.whole.folder, data.whole.fingerprint(), config.checkpoint, config.name
     folder = evaluation_place(run, *about_data)
@@ -148,6 +151,19 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
     log.info("%s in all. Look at: %s", spoken(time.perf_counter() - start), folder / "report.html")
     say_next(*after_evaluation(run))
     return folder
+
+
+def require_unseen(run: Run, data: SliceDataModule) -> None:
+    """Refuse test slices that the run learned from; warn of patients of the same names.
+
+    Raises:
+        SplitError: a test slice that it learned from.
+    """
+    test = data.test_set.records
+    findings = seen_before(run.training_slices_file, test, data.slice_hashes(test))
+    raise_first(findings)
+    for finding in findings:
+        log.warning("%s %s", finding.message, finding.remedy)
 
 
 def about_run(stage: Stage, data: SliceDataModule, run: Run, checkpoint: str) -> dict[str, Any]:

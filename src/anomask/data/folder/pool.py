@@ -19,8 +19,8 @@ COLUMNS = ("path", "patient", "source", "lung_mask")
 def write_pool(folders: Sequence[Path], output: Path) -> dict[str, int]:
     """Copy the training normals of data folders into one, which appears whole or not at all.
 
-    A slice's source is the folder that it came from, and patients of two folders are never taken for one. Test slices
-    are left where they are: a pooled detector is evaluated on each of them by itself.
+    A slice's source is the folder that it came from. Patients of one name are taken for one, since public sets overlap.
+    Test slices are left where they are: a pooled detector is evaluated on each of them by itself.
 
     Args:
         folders: in the layout of `anomask.data.folder.manifest.LAYOUT`; their last names tell them apart.
@@ -59,5 +59,4 @@ def _copy(record: SliceRecord, source: str, part: Path) -> tuple[str, ...]:
         if file is not None:
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, part / name)
-    patient = f"{source}/{record.patient}" if record.patient else ""
-    return slice_name, patient, source, mask_name if record.lung_mask is not None else ""
+    return slice_name, record.patient, source, mask_name if record.lung_mask is not None else ""
