@@ -56,10 +56,11 @@ class Tolerant:
 
     Args:
         launcher: what launches.
+        folder: of the sweep, with a link to each job that was begun.
     """
 
-    def __init__(self, launcher: Launcher) -> None:
-        self.launcher = launcher
+    def __init__(self, launcher: Launcher, folder: str) -> None:
+        self.launcher, self.folder = launcher, Path(folder)
 
     def launch(self, jobs: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Launch jobs, all of them whatever becomes of each.
@@ -71,6 +72,8 @@ class Tolerant:
             results = [self._alone(job, initial_job_idx + index) for index, job in enumerate(jobs)]
         else:
             results = self.launcher.launch(jobs, initial_job_idx=initial_job_idx)
+        if any(path.is_symlink() for path in self.folder.glob("*")):
+            log.info("next: %s", shlex.join(["anomask", "sweep", f"sweep={self.folder}"]))
         failed = [pair for pair in zip(jobs, results, strict=True) if pair[1].status != JobStatus.COMPLETED]
         if failed:
             sys.stderr.write(
@@ -95,7 +98,7 @@ class GridSweeper(BasicSweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the launcher."""
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-        self.launcher = Tolerant(self.launcher)
+        self.launcher = Tolerant(self.launcher, config.hydra.sweep.dir)
 
 
 class JobsSweeper(Sweeper):
@@ -113,7 +116,7 @@ class JobsSweeper(Sweeper):
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
-        self.launcher = Tolerant(launcher)
+        self.launcher = Tolerant(launcher, self.config.hydra.sweep.dir)
 
     def sweep(self, arguments: list[str]) -> Any:
         """Launch every job with `arguments` before its own overrides.

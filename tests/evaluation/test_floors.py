@@ -1,12 +1,13 @@
 """Evaluation on a folder of test slices alone: the run's own training normals are behind the floors."""
 
+import csv
 import json
 import shutil
 
 import numpy as np
 import pytest
 
-from anomask.errors import DataError
+from anomask.errors import DataError, SplitError
 from tests.conftest import evaluated
 
 
@@ -50,3 +51,13 @@ def test_a_run_without_kept_floors_looks_at_its_data_again_and_says_so_where_tha
 def test_floors_are_kept_as_slices_are_without_augmentation(detector):
     with np.load(detector.floors_file) as kept:
         assert kept["features"].shape == (24, 3) and kept["mean"].shape == (1, 32, 32)
+
+
+def test_a_test_set_that_holds_slices_of_the_training_is_refused(evaluated_detector, external, toy_folder):
+    with evaluated_detector.training_slices_file.open(newline="") as stream:
+        learned = [row["path"] for row in csv.DictReader(stream)]
+    assert len(learned) == 24 and all((toy_folder / name).is_file() for name in learned)
+    shutil.copyfile(toy_folder / learned[5], external / "test/normal/new_name.png")
+    with pytest.raises(SplitError, match=rf"test/normal/new_name\.png is the same image as {learned[5]}, which this"):
+        evaluated(evaluated_detector, folder=str(external))
+    assert not (evaluated_detector.folder / "evaluation/other").exists()

@@ -22,6 +22,7 @@ ENTRIES = (
     "reproduce",
     "transplant",
     "prepare",
+    "pool",
     "predict",
     "verify",
     "fit",
@@ -66,7 +67,8 @@ def test_every_experiment_composes_and_names_no_hardware(experiment):
 
 @pytest.mark.parametrize(("group", "name"), GROUPS)
 def test_every_group_file_composes(group, name):
-    extra = {("data", "folder"): ["data.folder=somewhere"], ("synthesiser/draw", "release"): ["synthesiser=release"]}
+    extra = {("data", name): ["data.folder=somewhere"] for name in ("folder", "pooled")}
+    extra[("synthesiser/draw", "release")] = ["synthesiser=release"]
     assert check_targets(settings_of(*extra.get((group, name), []), f"{group}={name}"))
 
 

@@ -65,6 +65,7 @@ HELP = {
     "sweep": ("sweep=", "runs_of", "parallel", "not for choosing"),
     "reproduce": ("paper_table=t4", "seeds=3", "multirun", "launch"),
     "transplant": ("half", "hosts", "donors"),
+    "pool": ("folders", "data=pooled", "hospital"),
     "prepare": ("recipe", "min_lung_share", "pseudonymise"),
     "verify": ("folder", "all", "near-copies"),
     "external": ("anomalib=patchcore", "baselines-env", "weights"),

@@ -112,6 +112,15 @@ def test_a_run_evaluated_twice_is_not_compared(evaluated_detector):
         compare(detector, detector, COMPARE)
 
 
+def test_the_one_test_set_that_both_were_evaluated_on_is_compared(evaluated_detector, tmp_path):
+    detector, other = evaluated_detector, Run(tmp_path / "other")
+    shutil.copytree(detector.folder, other.folder)
+    (folder,) = (detector.folder / "evaluation").iterdir()
+    second = shutil.copytree(folder, folder.with_name("a_hospital"))
+    (second / "record.json").write_text(json.dumps(record_of(second) | {"fingerprint": "of another data folder"}))
+    assert compare(detector, other, COMPARE).parent == folder
+
+
 def test_evaluations_on_different_data_or_incomplete_ones_are_not_compared(evaluated_detector, tmp_path):
     detector = evaluated_detector
     (folder,) = (detector.folder / "evaluation").iterdir()

@@ -134,10 +134,11 @@ def test_a_last_checkpoint_that_was_cut_off_is_left_aside(tiny, caplog):
         assert f"{name}.ckpt cannot be read" in caplog.text and said in caplog.text
 
 
-def test_one_failed_job_leaves_the_others_alone_and_the_exit_code_counts(sweep, capsys):
+def test_one_failed_job_leaves_the_others_alone_and_the_exit_code_counts(sweep, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         sweep("seed=0", "trainer.accumulate_grad_batches=3,1,5")
-    said = capsys.readouterr().err
+    out, said = capsys.readouterr()
+    assert f"next: anomask sweep sweep={tmp_path}/runs/sweeps/swept\n" in out
     assert stop.value.code == 2 and "2 of 3 jobs failed" in said
     assert "data.batch_size 8 (of all processes together)" in said and "Traceback" not in said
     assert sum(run.finished for run in sweep("seed=0")) == 1

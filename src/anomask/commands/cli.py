@@ -8,17 +8,18 @@ import anomask
 
 VERBS = {
     "prepare": "DICOM, NIfTI, MetaImage or images in, a data folder out",
-    "verify": "check a data folder before anything is trained on it",
-    "fit": "both stages and the evaluation of a data folder, in one command",
-    "train": "train one stage, or many with -m: a codebook of normal lung, the detector on it, a comparison method",
-    "evaluate": "score a test set once with a trained run",
+    "pool": "the training normals of several data folders as one",
+    "verify": "check a data folder before anything is trained on it (fit does, too)",
+    "fit": "from a data folder to an evaluated detector, in one command",
+    "train": "one training, or many with -m: a detector, a codebook, a comparison method",
+    "evaluate": "score a test set with a trained run: figures, pictures, report",
     "predict": "scores, maps and lesion candidates of new slices or volumes",
-    "compare": "two evaluated runs on the same slices, paired",
-    "sweep": "the jobs of a sweep on one page",
-    "tables": "a table of the paper from records",
-    "reproduce": "train and evaluate what a table lacks",
-    "transplant": "a test set of real lesions in real normal slices",
-    "external": "a model of another library as a comparison method",
+    "compare": "two evaluated runs on the same slices, with intervals of the difference",
+    "sweep": "the jobs of train -m on one page",
+    "tables": "a table of results from the records of evaluations",
+    "reproduce": "train and evaluate what such a table lacks",
+    "transplant": "make a test set: real lesions in real normal slices",
+    "external": "train a model of anomalib as a comparison method",
 }
 
 
@@ -64,4 +65,6 @@ usage: anomask <command> [key=value ...]
        anomask --version
        eval "$(anomask completion bash)"    completes commands, groups and keys with <Tab>
 
-{verbs}"""
+{verbs}
+first: anomask fit folder=<a data folder, as of prepare>, then anomask predict run=<its name> input=<slices or scans>
+"""

@@ -1,6 +1,7 @@
 """Prepare slices for training: volumes (DICOM series, NIfTI, MetaImage) or images in, a data folder out."""
 
 import logging
+import shlex
 import sys
 
 from omegaconf import DictConfig
@@ -16,14 +17,12 @@ log = logging.getLogger(__name__)
 def main(config: DictConfig) -> None:
     """Compose the settings from conf/prepare.yaml and the command line, and prepare."""
     from anomask.preparation.prepare import prepare
-    from anomask.preparation.slices import told
 
     tally = prepare(plain(config))
-    log.info(
-        "%d slices written, left out: %s; %d units were finished before, %d are no axial CT, %d faults: %s",
-        *(tally.written, told(tally.dropped), tally.kept, tally.skipped, len(tally.faults), config.output),
-    )
-    sys.exit(1 if tally.faults else 0)
+    log.info("%s", tally.told(config.output))
+    if tally.faults:
+        sys.exit(1)
+    log.info("next: %s", shlex.join(["anomask", "fit", f"folder={config.output}"]))
 
 
 if __name__ == "__main__":

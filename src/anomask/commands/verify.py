@@ -19,6 +19,8 @@ def main(config: DictConfig) -> None:
 
     from anomask.data.checks.verification import verify_folder
     from anomask.report.verification import verification_text
+    from anomask.runs.next_command import command as next_command
+    from anomask.runs.next_command import say_next
     from anomask.training.checks import set_findings
 
     if config.folder is not None:
@@ -35,6 +37,8 @@ def main(config: DictConfig) -> None:
     sys.stdout.write(verification_text(verification, config.all))
     if verification.errors:
         sys.exit(1)
+    if config.folder is not None:
+        say_next(next_command("fit", f"folder={config.folder}"))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from anomask.reading import read_json
 from anomask.report.record.difference import comparison, pixel_differences
 from anomask.report.record.saved import clusters_in, read_clusters, read_scores
 from anomask.report.record.shapes import EVALUATION
+from anomask.runs.evaluations import evaluated_with
 from anomask.runs.folder import Run
 from anomask.settings.schema import CompareConfig
 
@@ -25,21 +26,37 @@ log = logging.getLogger(__name__)
 IMAGE_FIGURES = {"AUROC": weighted_auroc, "AP": weighted_average_precision}
 
 
-def evaluation_of(run: Run, name: str | None) -> tuple[Path, dict[str, Any]]:
-    """Find a run's evaluation folder and read its record.
+def evaluations_of(runs: tuple[Run, Run], name: str | None) -> list[Path]:
+    """Find the evaluation of each of two runs: those named, or those on the one test set that both were evaluated on.
 
     Raises:
-        RunError: there is none, or several and no name.
+        RunError: there is none, several, or they are of different data.
     """
-    found = sorted(file.parent for file in (run.folder / "evaluation").glob("*/record.json"))
-    chosen = [folder for folder in found if name in (None, folder.name)]
-    if len(chosen) != 1:
+    known = [
+        {
+            folder: about[0]
+            for folder in sorted(run.evaluation_folder("").glob("*"))
+            if (about := evaluated_with(folder))
+        }
+        for run in runs
+    ]
+    found = [{folder: data for folder, data in held.items() if name in (None, folder.name)} for held in known]
+    shared = {*found[0].values()} & {*found[1].values()}
+    chosen = [[folder for folder, data in held.items() if len(shared) != 1 or data in shared] for held in found]
+    for run, held, folders in zip(runs, known, chosen, strict=True):
+        if len(folders) != 1:
+            raise RunError(
+                f"{len(folders)} evaluations {'' if name is None else f'named {name} '}in {run.folder} (found: "
+                f"{', '.join(folder.name for folder in held) or 'none'}); one is wanted. Evaluate the run, or "
+                "choose with name=<data set>."
+            )
+    folders = [folder for (folder,) in chosen]
+    if not shared:
         raise RunError(
-            f"{len(chosen)} evaluations {'' if name is None else f'named {name} '}in {run.folder} (found: "
-            f"{', '.join(folder.name for folder in found) or 'none'}); one is wanted. Evaluate the run, or choose with "
-            "name=<data set>."
+            f"{folders[0]} and {folders[1]} were evaluated on different data (fingerprints differ). Evaluate both "
+            "on the same folder: anomask evaluate run=... folder=..."
         )
-    return chosen[0], read_json(chosen[0] / "record.json", EVALUATION, "Evaluate the run again.")
+    return folders
 
 
 def compare(first: Run, second: Run, config: CompareConfig) -> Path:
@@ -48,12 +65,8 @@ def compare(first: Run, second: Run, config: CompareConfig) -> Path:
     Raises:
         RunError: the runs were not evaluated on the same slices.
     """
-    folders, records = zip(*(evaluation_of(run, config.name) for run in (first, second)), strict=True)
-    if records[0]["fingerprint"] != records[1]["fingerprint"]:
-        raise RunError(
-            f"{folders[0]} and {folders[1]} were evaluated on different data (fingerprints differ). Evaluate both "
-            "on the same folder: anomask evaluate run=... folder=..."
-        )
+    folders = evaluations_of((first, second), config.name)
+    records = [read_json(folder / "record.json", EVALUATION, "Evaluate the run again.") for folder in folders]
     rows = image_differences(folders, config.bootstrap, config.seed)
     for region in ("slice", "lung"):
         clusters = [read_clusters(folder, region) for folder in folders]
@@ -68,9 +81,15 @@ def compare(first: Run, second: Run, config: CompareConfig) -> Path:
     return target.with_suffix(".json")
 
 
-def image_differences(folders: tuple[Path, Path], n_resamples: int, seed: int) -> list[dict[str, Any]]:
-    """Return slice-level differences, all diseases together and each against all normals."""
+def image_differences(folders: list[Path], n_resamples: int, seed: int) -> list[dict[str, Any]]:
+    """Return slice-level differences, all diseases together and each against all normals.
+
+    Raises:
+        RunError: a table of scores that is damaged.
+    """
     tables = [{row["path"]: row for row in read_scores(folder)} for folder in folders]
+    if tables[0].keys() != tables[1].keys():
+        raise RunError(f"scores.csv in {folders[0]} and {folders[1]} name different slices. Evaluate both again.")
     paths = sorted(tables[0])
     about = [tables[0][path] for path in paths]
     names, unit = clusters_in(tables, paths)

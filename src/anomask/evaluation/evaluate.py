@@ -8,9 +8,11 @@ from typing import Any
 
 from anomask.batches import SliceBatch
 from anomask.build import Stage, open_stage
+from anomask.data.checks.learned import seen_before
 from anomask.data.checks.verification import verify_folder
+from anomask.data.folder.findings import raise_first
 from anomask.data.loading.datamodule import SliceDataModule
-from anomask.errors import ConfigError
+from anomask.errors import ConfigError, RunError
 from anomask.evaluation.floors import find_floors
 from anomask.evaluation.seen import Slices, detect, open_slices
 from anomask.files import whole_folder
@@ -108,6 +110,9 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
 
     Returns:
         the folder of the results
+
+    Raises:
+        AnomaskError: run, data or settings that cannot be used; or another evaluation came to the same folder first.
     """
     if config.wandb not in TRACKING:
         raise ConfigError(f"wandb is {config.wandb!r}; use one of {', '.join(TRACKING)}.")
@@ -119,8 +124,10 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
     stage = open_stage(run, config.checkpoint).to(config.device)
     changes = {"batch_size": config.batch_size, "progress": config.progress, "augment": None}
     data = open_slices(stage.settings, config.folder, **changes)
+    require_unseen(run, data.whole)
     floors, floors_from = find_floors(data.whole, stage, run)
-    folder = evaluation_place(run, data.whole.folder, data.whole.fingerprint(), config.checkpoint, config.name)
+    about_data = data.whole.folder, data.whole.fingerprint(), config.checkpoint, config.name
+    folder = evaluation_place(run, *about_data)
     threshold, _ = decision(run, stage, config.checkpoint)
     start = time.perf_counter()
     with whole_folder(folder, marker=None) as new:
@@ -130,6 +137,11 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
         about = about_run(stage, data.seen, run, config.checkpoint) | {"floors_from": floors_from}
         record = build_record(evaluation, about, config.bootstrap, config.seed)
         pictures = draw(stage, data, choose_pictures(evaluation.slices, config.pictures), evaluation)
+        if evaluation_place(run, *about_data) != folder:
+            raise RunError(
+                f"{folder} was written by another evaluation in the meantime, of data of the same name. Start this one "
+                "again: it gets a folder of its own."
+            )
         write_results(new, record, evaluation, pictures)
     if config.wandb != "off":
         from anomask.tracking.evaluation import log_evaluation  # W&B takes a second to import
@@ -139,6 +151,19 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
     log.info("%s in all. Look at: %s", spoken(time.perf_counter() - start), folder / "report.html")
     say_next(*after_evaluation(run))
     return folder
+
+
+def require_unseen(run: Run, data: SliceDataModule) -> None:
+    """Refuse test slices that the run learned from; warn of patients of the same names.
+
+    Raises:
+        SplitError: a test slice that it learned from.
+    """
+    test = data.test_set.records
+    findings = seen_before(run.training_slices_file, test, data.slice_hashes(test))
+    raise_first(findings)
+    for finding in findings:
+        log.warning("%s %s", finding.message, finding.remedy)
 
 
 def about_run(stage: Stage, data: SliceDataModule, run: Run, checkpoint: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from anomask.preparation.named_labels import check_labels
 from anomask.preparation.output import Output
 from anomask.preparation.plan import plan
 from anomask.preparation.pseudonyms import Pseudonyms, read_key
-from anomask.preparation.slices import Options, Outcome, prepare_unit
+from anomask.preparation.slices import Options, Outcome, prepare_unit, told
 from anomask.preparation.units import Unit
 from anomask.progress import bar
 
@@ -44,6 +44,17 @@ class Tally:
     skipped: int = 0
     soft: list[str] = field(default_factory=list)  # masks with grey edges
     faults: list[AnomaskError] = field(default_factory=list)
+
+    def told(self, output: str) -> str:
+        """Return what was done, in words: of what there was none, nothing is said."""
+        counted = {
+            f"slices left out ({told(self.dropped)})": self.dropped.total(),
+            "volumes or images that an earlier call had finished": self.kept,
+            "series left out: no axial CT": self.skipped,
+            "faults, each with its line above": len(self.faults),
+        }
+        parts = [f"{count} {what}" for what, count in counted.items() if count]
+        return "; ".join([f"{self.written} slices written to {output}", *parts])
 
     def fault(self, error: AnomaskError) -> None:
         """Log a fault in one line and go on, or raise it where `strict`."""

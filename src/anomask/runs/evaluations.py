@@ -24,7 +24,7 @@ def evaluation_place(run: Run, data: Path, fingerprint: str, checkpoint: str, na
     usual = data.absolute().name if checkpoint == "best" else f"{data.absolute().name}_{checkpoint}"
     wanted = [name] if name else [usual, f"{usual}_{fingerprint[:8]}"]
     for folder in map(run.evaluation_folder, wanted):
-        if _about(folder) in (None, (fingerprint, checkpoint)):
+        if evaluated_with(folder) in (None, (fingerprint, checkpoint)):
             return folder
     raise ConfigError(
         f"{run.evaluation_folder(wanted[-1])} holds the evaluation of another data folder or checkpoint. Choose "
@@ -35,10 +35,11 @@ def evaluation_place(run: Run, data: Path, fingerprint: str, checkpoint: str, na
 def find_evaluation(run: Run, fingerprint: str, checkpoint: str = "best") -> Path | None:
     """Return the evaluation of some content, wherever it lay, or None where there is none."""
     found = (file.parent for file in sorted(run.evaluation_folder("").glob("*/record.json")))
-    return next((folder for folder in found if _about(folder) == (fingerprint, checkpoint)), None)
+    return next((folder for folder in found if evaluated_with(folder) == (fingerprint, checkpoint)), None)
 
 
-def _about(folder: Path) -> tuple[str, str] | None:
+def evaluated_with(folder: Path) -> tuple[str, str] | None:
+    """Return the fingerprint of the data and the checkpoint of an evaluation, or None where there is no whole one."""
     try:
         record = read_json(folder / "record.json", EVALUATION, "It is written anew.")
     except (OSError, RunError):

@@ -11,7 +11,8 @@ class RunPaths:
     ``config.yaml`` settings, resolved · ``checkpoints/best.ckpt, last.ckpt`` · ``threshold.json`` decision threshold ·
     ``normal_scores.json`` of validation normals ·
     ``validation.json`` the figure that chose `best` · ``fingerprint.json`` the data it learned from · ``cost.json`` ·
-    ``floors.npz`` what its training normals are like · ``failure.json`` where it broke off ·
+    ``training_slices.csv`` which slices · ``floors.npz`` what its training normals are like ·
+    ``failure.json`` where it broke off ·
     ``pictures/`` training panels · ``evaluation/<name>/`` results · ``predictions/<name>/`` of new slices ·
     ``metrics.csv`` where logger=csv · ``wandb.json`` and ``wandb/`` where logger=wandb.
     """
@@ -47,6 +48,11 @@ class RunPaths:
     def fingerprint_file(self) -> Path:
         """What the data of the training was."""
         return self.folder / "fingerprint.json"
+
+    @property
+    def training_slices_file(self) -> Path:
+        """Which slices it learned from, and whose."""
+        return self.folder / "training_slices.csv"
 
     @property
     def floors_file(self) -> Path:

@@ -24,6 +24,7 @@ SCHEMAS = {
     "reproduce_schema": schema.ReproduceConfig,
     "sweep_schema": schema.SweepConfig,
     "prepare_schema": schema.PrepareConfig,
+    "pool_schema": schema.PoolConfig,
     "verify_schema": schema.VerifyConfig,
 }
 

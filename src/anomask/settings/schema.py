@@ -200,6 +200,14 @@ class CompareConfig(ConsoleConfig):
 
 
 @dataclass
+class PoolConfig(ConsoleConfig):
+    """Several data folders as one; `conf/pool.yaml`."""
+
+    folders: list[str] = MISSING
+    output: str = MISSING
+
+
+@dataclass
 class TransplantConfig(ConsoleConfig):
     """One folder of transplants; `conf/transplant.yaml`."""
 

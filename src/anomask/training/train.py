@@ -13,6 +13,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from anomask.build import Stage, build_data, build_stage
 from anomask.callbacks.last_step import LastStep
+from anomask.data.checks.learned import write_learned
 from anomask.errors import ConfigError
 from anomask.quiet import quieten
 from anomask.runs.checkpoints import load_checkpoint
@@ -143,5 +144,8 @@ def _build(settings: dict[str, Any], run: Run) -> tuple[pl.LightningDataModule, 
     data.setup("fit")
     if first and not settings.get("verify"):
         note_data(data, run)
+    if first:
+        learned = data.train_set.records
+        write_learned(run.training_slices_file, learned, data.slice_hashes(learned))
     require_data(settings, data)
     return data, stage

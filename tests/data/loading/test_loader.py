@@ -12,7 +12,7 @@ from anomask.errors import DataError
 
 
 def part(n_rows, batch, world, rank, epoch=0, skip=0):
-    sampler = SharedSampler(n_rows, batch, world, rank, seed=5)
+    sampler = SharedSampler([""] * n_rows, batch, world, rank, seed=5)
     sampler.set_epoch(epoch)
     sampler.skip = skip
     rows = list(sampler)

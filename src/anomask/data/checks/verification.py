@@ -94,7 +94,7 @@ def _recall(kept: Path | None) -> tuple[dict[str, Any], list[Finding]] | None:
     file = None if kept is None else kept / "contents.json"
     if file is None or not file.is_file():
         return None
-    log.info("slices unchanged since they were last checked (%s)", file)
+    log.info("slices unchanged since they were last checked")
     known = json.loads(file.read_text(encoding="utf-8"))
     return known["contents"], [_from_plain(one) for one in known["findings"]]
 

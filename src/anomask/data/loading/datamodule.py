@@ -40,6 +40,7 @@ class SliceDataModule(pl.LightningDataModule):
         cache_rate: share of the slices kept in memory where `cache` is 'memory'.
         cache_folder: parent of the files where `cache` is 'disk'.
         num_workers: processes that load batches; with all slices in memory 0 is fastest.
+        balance: 'none', or 'source' to show as many slices of each source in an epoch.
         seed: of the training order and of augmentation.
         progress: whether loading shows progress bars.
 
@@ -61,6 +62,7 @@ class SliceDataModule(pl.LightningDataModule):
         cache_rate: float = 1.0,
         cache_folder: str | None = None,
         num_workers: int = 0,
+        balance: str = "none",
         seed: int = 0,
         progress: bool = True,
     ) -> None:
@@ -70,6 +72,7 @@ class SliceDataModule(pl.LightningDataModule):
             ("lung_masks", lung_masks, ("given", "estimate")),
             ("crop", crop, CROPS),
             ("cache", cache, ("memory", "disk")),
+            ("balance", balance, ("none", "source")),
         ):
             if value not in known:
                 raise ConfigError(f"data.{name} is {value!r}; use one of {', '.join(known)}.")
@@ -80,7 +83,7 @@ class SliceDataModule(pl.LightningDataModule):
         self.crop, self.augment, self.num_workers = crop, augment, num_workers
         self.cache, self.cache_rate = cache, cache_rate if cache == "memory" else 0.0
         self.cache_folder = None if cache_folder is None else Path(cache_folder)
-        self.seed, self.progress = seed, progress
+        self.balance, self.seed, self.progress = balance, seed, progress
         self.records: list[SliceRecord] = []
         self.train_set: SliceDataset | None = None
         self.validation_set: SliceDataset | None = None
@@ -138,7 +141,8 @@ class SliceDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Training normals in a new order each epoch, this process's share of them."""
         # The order is a function of seed and epoch, so a resumed run sees the batches it would have seen.
-        sampler = SharedSampler(len(self.train_set), self.batch_size, *self._processes(), self.seed)
+        sources = [record.source if self.balance == "source" else "" for record in self.train_set.records]
+        sampler = SharedSampler(sources, self.batch_size, *self._processes(), self.seed)
         loader = self._loader(self.train_set, kind=ResumableLoader, sampler=sampler)
         if self.trainer is not None:
             loader.limit = self.trainer.limit_train_batches

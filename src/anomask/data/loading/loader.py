@@ -1,10 +1,11 @@
 """A training loader that is shared by processes, and that a resumed run can enter in the middle of an epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from anomask.batches import SliceBatch
@@ -15,18 +16,20 @@ class SharedSampler(Sampler[int]):
 
     Processes in rank order thus see what one process with the joint batch size sees, and epochs are as long. Rows that
     fill no joint batch are left out of an epoch; fewer rows than one joint batch are one short batch, of which some
-    rows may be seen twice to give every process as many.
+    rows may be seen twice to give every process as many. Of several sources an epoch shows as many rows each: those of
+    a small one come more than once, those of a large one take turns over the epochs.
 
     Args:
-        n_rows: rows of the set.
+        sources: where each row comes from; all alike where the set is seen as it is.
         batch_size: of one process.
         world: processes.
         rank: of this process.
         seed: of the order.
     """
 
-    def __init__(self, n_rows: int, batch_size: int, world: int, rank: int, seed: int) -> None:
-        self.n_rows, self.batch_size, self.world, self.rank, self.seed = n_rows, batch_size, world, rank, seed
+    def __init__(self, sources: Sequence[str], batch_size: int, world: int, rank: int, seed: int) -> None:
+        self.groups = [[row for row, own in enumerate(sources) if own == source] for source in sorted(set(sources))]
+        self.n_rows, self.batch_size, self.world, self.rank, self.seed = len(sources), batch_size, world, rank, seed
         self.epoch = 0
         self.skip = 0  # rows that the next pass leaves out
 
@@ -42,10 +45,22 @@ class SharedSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         """Yield this process's rows of the epoch, without the first `skip` ones."""
         skip, self.skip = self.skip, 0
-        order = torch.randperm(self.n_rows, generator=torch.Generator().manual_seed(self.seed + self.epoch))
+        order = self._order(torch.Generator().manual_seed(self.seed + self.epoch))
         share = min(self.batch_size, len(self))
         order = order.repeat(-(-len(self) * self.world // self.n_rows))[: len(self) * self.world]
         return islice(order.view(-1, self.world, share)[:, self.rank].flatten().tolist(), skip, None)
+
+    def _order(self, generator: torch.Generator) -> Tensor:
+        if len(self.groups) < 2:
+            return torch.randperm(self.n_rows, generator=generator)
+        share = -(-self.n_rows // len(self.groups))
+        rows = []
+        for group in self.groups:
+            times = -(-share // len(group))
+            shuffled = torch.cat([torch.randperm(len(group), generator=generator) for _ in range(times)])[:share]
+            rows.append(torch.tensor(group)[shuffled])
+        pooled = torch.cat(rows)
+        return pooled[torch.randperm(len(pooled), generator=generator)[: self.n_rows]]
 
 
 class ResumableLoader(DataLoader):

@@ -93,7 +93,7 @@ def distinct(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _title(record: dict[str, Any]) -> str:
-    return inline(f"# {record['run']} on {record['data']}")
+    return inline(f"# Run {record['run']}, test slices of {record['data']}")
 
 
 def brief(record: dict[str, Any]) -> str:
