@@ -66,7 +66,9 @@ def compare(first: Run, second: Run, config: CompareConfig) -> Path:
         RunError: the runs were not evaluated on the same slices.
     """
     folders = evaluations_of((first, second), config.name)
-    records = [read_json(folder / "record.json", EVALUATION, "Evaluate the run again.") for folder in folders]
+    records = [
+        read_json(folder / "record.json", EVALUATION | {"run": str}, "Evaluate the run again.") for folder in folders
+    ]
     rows = image_differences(folders, config.bootstrap, config.seed)
     for region in ("slice", "lung"):
         clusters = [read_clusters(folder, region) for folder in folders]

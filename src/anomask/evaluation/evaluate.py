@@ -1,5 +1,6 @@
 """Evaluate a trained detector: open its run folder, score a test set once, write the result record."""
 
+import gc
 import logging
 import sys
 import time
@@ -143,6 +144,7 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
                 "again: it gets a folder of its own."
             )
         write_results(new, record, evaluation, pictures)
+    gc.collect()  # metrics hold themselves: their histograms would stay for the next evaluation of this process
     if config.wandb != "off":
         from anomask.tracking.evaluation import log_evaluation  # W&B takes a second to import
 

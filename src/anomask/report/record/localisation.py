@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
-from torchmetrics import Metric
 
 from anomask.batches import SliceBatch
 from anomask.metrics.histogram import joined
 from anomask.metrics.lesions import LesionMetrics
-from anomask.metrics.pixel import PixelMetrics, pixel_sample, pixel_truth, sample_figures
+from anomask.metrics.pixel import pixel_sample, pixel_truth, sample_figures
 from anomask.metrics.pixel_clusters import PixelClusters
+from anomask.metrics.pixel_totals import PixelTotals, total_figures
 from anomask.metrics.trivial import PixelFloors
 from anomask.report.record.names import ANOMALY_MAP
 
@@ -30,7 +30,7 @@ class PixelTally:
 
     def __init__(self, threshold: float | None, unit: str) -> None:
         self.threshold, self.unit = threshold, unit
-        self.pixels: dict[tuple[str, str, str], PixelMetrics] = {}
+        self.pixels: dict[tuple[str, str, str], PixelTotals] = {}
         self.lesions: dict[tuple[str, str], LesionMetrics] = {}
         self.clusters: dict[tuple[str, str], PixelClusters] = {}
         self.slices: dict[str, dict[str, Any]] = {}
@@ -70,7 +70,7 @@ class PixelTally:
         for kind, values in maps.items():
             threshold = self.threshold if kind == ANOMALY_MAP else None
             sample = pixel_sample(values, truth, threshold)
-            self.pixels.setdefault((disease, region, kind), PixelMetrics(threshold)).add(sample)
+            self.pixels.setdefault((disease, region, kind), PixelTotals(threshold)).add(sample)
             if kind != ANOMALY_MAP:
                 continue
             figures = sample_figures(sample, threshold)
@@ -86,8 +86,8 @@ class PixelTally:
     def pixel_rows(self, n_resamples: int, seed: int) -> list[dict[str, Any]]:
         """Return one plain row a group, region and map; the anomaly map's carry intervals and their floor."""
         rows = [
-            {"group": group, "region": region, "map": name, **metric.counts(), **metric.compute()}
-            for (group, region, name), metric in _by_group(self.pixels)
+            {"group": group, "region": region, "map": name, **total_figures(parts)}
+            for (group, region, name), parts in _by_group(self.pixels)
         ]
         for row in rows:
             if row["map"] != ANOMALY_MAP:
@@ -105,13 +105,13 @@ class PixelTally:
     def lesion_rows(self) -> list[dict[str, Any]]:
         """Return one plain row a group and region with the anomaly map's FROC."""
         return [
-            {"group": group, "region": region, **metric.compute()}
-            for (group, region), metric in _by_group(self.lesions)
+            {"group": group, "region": region, **joined(parts).compute()}
+            for (group, region), parts in _by_group(self.lesions)
         ]
 
 
-def _by_group(held: dict[tuple[str, ...], Metric]) -> Iterator[tuple[tuple[str, ...], Metric]]:
-    # Those of all diseases are made when they are asked for: a histogram has 3 MB.
+def _by_group(held: dict[tuple[str, ...], Any]) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
+    # Those of all diseases are added up when they are asked for: a histogram has 3 MB.
     groups = {("all", *rest) for _, *rest in held} | held.keys()
     for key in sorted(groups):
-        yield key, joined([held[own] for own in sorted(held) if own[1:] == key[1:] and key[0] in ("all", own[0])])
+        yield key, [held[own] for own in sorted(held) if own[1:] == key[1:] and key[0] in ("all", own[0])]

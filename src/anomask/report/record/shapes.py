@@ -66,7 +66,7 @@ RECORD = {
     "image": [_IMAGE],
     "pixel": [_PIXEL],
 }
-EVALUATION = {"schema?": SCHEMA, "run": str, "fingerprint": str, "checkpoint": str}
+EVALUATION = {"schema?": SCHEMA, "run?": str, "fingerprint": str, "checkpoint": str}
 SUMMARY = {
     "schema?": SCHEMA,
     "image": [{"group": str, "auroc": FIGURE, "ap": FIGURE}],
