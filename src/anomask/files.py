@@ -1,14 +1,21 @@
 """Writing files so that a killed process or a full disk never leaves half of one."""
 
+import ctypes
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from anomask.errors import ConfigError
+
+# Inside the place where a folder is written: who holds the lock is at work.
+LOCK, NEW, OLD = "anomask.lock", "new", "old"
 
 
 @contextmanager
@@ -56,34 +63,68 @@ def new_folder(path: Path) -> Path:
 
 
 @contextmanager
-def whole_folder(path: Path, marker: str) -> Iterator[Path]:
-    """Yield a new folder beside `path` to write to; it becomes `path` only if the block ends without an error.
+def whole_folder(path: Path, marker: str | None) -> Iterator[Path]:
+    """Yield a new folder to write to; it becomes `path` only if the block ends without an error.
+
+    Leftovers of killed processes beside `path` are removed first; a predecessor that one had moved away comes back.
 
     Args:
         path: an earlier folder there is replaced as a whole, so that no stale file stays.
-        marker: a file that every such folder holds; a folder without it is someone else's and is left alone.
+        marker: a file that every such folder holds; a folder without it is someone else's and is left alone. None:
+            whatever is there is ours.
 
     Raises:
         ConfigError: `path` is a file, or a folder with other files.
     """
-    earlier = path.is_dir() and any(path.iterdir())
-    if path.is_file() or (earlier and not (path / marker).is_file()):
-        raise ConfigError(f"{path} holds other files (no {marker}) and is not replaced. Choose an empty or new folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    shutil.rmtree(temporary, ignore_errors=True)  # of a killed process with the same number
-    temporary.mkdir()
+    sweep(path.parent)
+    earlier = path.is_dir() and any(path.iterdir())
+    if path.is_file() or (earlier and marker is not None and not (path / marker).is_file()):
+        raise ConfigError(f"{path} holds other files (no {marker}) and is not replaced. Choose an empty or new folder.")
+    place = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    lock = FileLock(place / LOCK)
     try:
-        yield temporary
-        if path.exists():  # a folder cannot replace one that is not empty
-            outdated = path.with_name(f".{path.name}.{os.getpid()}.old")
-            path.rename(outdated)
-            temporary.rename(path)
-            shutil.rmtree(outdated)
-        else:
-            temporary.rename(path)
+        with suppress(NotImplementedError):  # a file system without locks: nobody sweeps there
+            lock.acquire()
+        new = place / NEW
+        new.mkdir()
+        yield new
+        if path.is_symlink() or not path.exists():
+            path.unlink(missing_ok=True)
+            new.rename(path)
+        elif not _exchange(new, path):
+            path.rename(place / OLD)  # a folder cannot replace one that is not empty
+            new.rename(path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        lock.release()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes have left of their `whole_folder` in a folder; those at work are left alone."""
+    for place in folder.glob(".*.part"):
+        if not (place / LOCK).is_file():
+            continue
+        lock = FileLock(place / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, NotImplementedError, OSError):
+            continue
+        path = folder / place.name[1:].rsplit(".", 2)[0]
+        if (place / OLD).is_dir() and not path.exists():
+            (place / OLD).rename(path)
+        shutil.rmtree(place, ignore_errors=True)
+        lock.release()
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    # At once, so that no kill finds neither; Linux alone, and not on every file system.
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
 def link_whole(link: Path, target: Path) -> None:

@@ -55,6 +55,22 @@ def test_what_a_mask_marks(name):
     assert np.array_equal(found.mask, wanted) and found.soft == soft
 
 
+@pytest.mark.parametrize("quality", [95, 75, 50, 25, 10])
+def test_a_jpeg_of_any_usual_quality_marks_its_lesion_but_for_single_pixels(quality, tmp_path):
+    rows, columns = np.mgrid[:256, :256]
+    drawn = (rows - 128) ** 2 + (columns - 90) ** 2 < 30**2
+    Image.fromarray(drawn.astype(np.uint8) * 255).save(tmp_path / "m.jpg", quality=quality)
+    found = read_label(tmp_path / "m.jpg", (256, 256)).mask
+    assert (found != drawn).sum() <= 2
+
+
+@pytest.mark.parametrize("labels", [None, [1]])
+@pytest.mark.parametrize("value", [1e38, 1e20, 3e9, -1e19])
+def test_values_beyond_any_label_are_refused_without_a_warning(value, labels):
+    with pytest.raises(DataError, match="which are no labels"), np.errstate(all="raise"):
+        find_marked(np.array([[0, value, 1]]), labels, "m")
+
+
 def test_a_blurred_volume_marks_the_voxels_of_its_lesion():
     lesion = np.zeros((10, 40, 40), np.float32)
     lesion[7:, 15:27, 12:22] = 1

@@ -4,7 +4,6 @@ import gzip
 import json
 import os
 
-import nibabel as nib
 import numpy as np
 import pytest
 
@@ -75,12 +74,29 @@ def test_it_is_told_which_map_is_of_which_series(names, bright, tmp_path):  # no
 def test_a_name_that_is_not_utf8_costs_nothing(names, bright, tmp_path):  # noqa: F811
     for name in ("ok", "t"):
         save(np.full((16, 16), 99, np.uint8), tmp_path / f"in/{name}.png")
-        nib.save(nib.Nifti1Image(np.full((16, 16, 3), -900, np.int16), np.eye(4)), tmp_path / f"in/{name}.nii.gz")
+        write_nifti(tmp_path / f"in/{name}.nii.gz", chest(slices=3, size=16)[0])
     for suffix in (b".png", b".nii.gz"):
         os.rename(os.fsencode(tmp_path / "in/t") + suffix, os.fsencode(tmp_path / "in") + b"/M\xfcller" + suffix)
     folder, faults = predicted(bright(16), tmp_path / "in", names=names, output=str(tmp_path / "out"))
     assert faults == [] and len(table(folder)) == 8
     assert (r"M\udcfcller.png" in {row["file"] for row in table(folder)}) == (names == "input")
+
+
+def test_no_map_is_written_over_another_one(bright, tmp_path):  # noqa: F811
+    hu = chest(slices=1, size=16)[0]
+    for name in ("scan.nii", "scan.nii.gz", "scan_1.nii.gz", "other.nii.gz", "x.nii.gz"):
+        write_nifti(tmp_path / "in" / name, hu)
+    save(np.full((16, 16), 99, np.uint8), tmp_path / "in/other/0000.png")
+    folder, faults = predicted(bright(16), tmp_path / "in", names="input", maps="both", output=str(tmp_path / "out"))
+    volumes = ["other_1", "scan_1", "scan_2", "scan_3", "x"]
+    assert faults == [] and sorted({row["series"] for row in table(folder)} - {""}) == volumes
+    wanted = ["other/0000.png", *(f"{name}/0000.png" for name in volumes)]
+    assert files_in(folder / "overlays") == sorted(wanted)
+    assert files_in(folder / "maps") == sorted([*wanted, *(f"{name}.nii.gz" for name in volumes)])
+    save(np.full((16, 16), 99, np.uint8), tmp_path / "two/a.jpg")
+    save(np.full((16, 16), 99, np.uint8), tmp_path / "two/a.jpg.png")
+    with pytest.raises(ConfigError, match="a.jpg and a.jpg.png would have one map.*names=neutral"):
+        predicted(bright(16), tmp_path / "two", names="input", output=str(tmp_path / "out2"))
 
 
 def test_what_is_not_predicted_is_accounted_for(bright, tmp_path):  # noqa: F811

@@ -226,6 +226,7 @@ def test_a_dicom_series_gives_a_map_in_its_millimetres_and_no_identity_gets_out(
 
 def test_volumes_and_slices_of_one_folder_and_png_maps_of_volumes(bright, tmp_path):
     hu = np.full((16, 16, 4), -900, np.int16)
+    hu[0, 0, 0] = 40
     save(np.full((16, 16), 99, np.uint8), tmp_path / "in/a.png")
     (tmp_path / "in/p").mkdir()
     nib.save(nib.Nifti1Image(hu, OBLIQUE), tmp_path / "in/p/scan.nii")
@@ -347,11 +348,13 @@ def test_strict_stops_and_leaves_nothing(bright, doubtful):
     assert not (doubtful.parent / "out").exists() and not list(doubtful.parent.glob(".out*"))
 
 
-def test_when_nothing_can_be_used_it_is_an_error_and_nothing_is_written(bright, doubtful):
+def test_when_nothing_can_be_used_it_is_an_error_and_nothing_is_written(bright, doubtful, caplog):
     shutil.rmtree(doubtful / "good")
+    caplog.set_level("INFO")
     with pytest.raises(DataError, match="nothing of .* could be used: 5 faults"):
         predicted(bright(16), doubtful, output=str(doubtful.parent / "out"))
     assert not (doubtful.parent / "out").exists() and not list(doubtful.parent.glob(".out*"))
+    assert "files in the input:" in caplog.text and " fault: see the lines above (" in caplog.text
 
 
 def test_settings_that_cannot_be_meant_are_errors(bright, doubtful):

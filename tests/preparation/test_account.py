@@ -93,6 +93,50 @@ def test_rows_of_a_table_that_match_nothing_are_named(tmp_path, run):
         run("split=train", "table=t.csv", output="four")
 
 
+def test_a_table_that_says_less_than_it_seems_to_is_refused(tmp_path, run, caplog):
+    for name in "ab":
+        write_nifti(tmp_path / f"in/{name}.nii.gz", chest(seed=ord(name))[0])
+    table = tmp_path / "in/t.csv"
+    table.write_text("path,split,disease\na.nii.gz,test,flu\nb.nii.gz,test\n")  # b's class is cut off: it was normal
+    with pytest.raises(DataError, match=r"t\.csv line 3 has 2 cells, the table 3 columns\. .*an empty cell"):
+        run("table=t.csv")
+    table.write_text("path,split,disease\nscans, new/a.nii.gz,test,flu\n")
+    with pytest.raises(DataError, match="line 2 has 4 cells, the table 3 columns. Put a cell with a comma in quotes"):
+        run("table=t.csv")
+    table.write_text("path,disease,Disease\n")
+    with pytest.raises(DataError, match="has the column disease twice"):
+        run("table=t.csv")
+    for name in ("diseas", "Diseases", "dissease"):
+        table.write_text(f"path,split,{name}\n")
+        with pytest.raises(DataError, match=f"has the column {name!r}: did you mean disease"):
+            run("table=t.csv")
+    table.write_text("path;split\na.nii.gz;test\n")
+    with pytest.raises(DataError, match="Is it separated by ; or tabs"):
+        run("table=t.csv")
+    table.write_text("Path,Split,DISEASE,age,\na.nii.gz,test,flu,61,\n\nb.nii.gz,test,,,\n")
+    run("table=t.csv")
+    assert {row["disease"] for row in manifest(tmp_path / "out")} == {"flu", ""}
+    assert "columns of t.csv that are not read: 'age', '' (read: path, split, disease, patient)" in caplog.text
+
+
+def test_hidden_files_are_told_of(tmp_path, run):
+    write_image(tmp_path / "in/a.png", grey(1))
+    for name in (".b.png", ".study/c.png"):
+        write_image(tmp_path / "in" / name, grey(2))
+    assert run("split=train").written == 1
+    assert became(tmp_path / "out") == {"a.png": "used", ".b.png": "left out", ".study": "left out"}
+
+
+def test_a_link_to_a_file_of_the_input_is_not_a_second_one(tmp_path, run):
+    write_nifti(tmp_path / "in/b.nii.gz", chest()[0])
+    write_nifti(tmp_path / "in/.annex/c.nii.gz", chest(seed=1)[0])
+    (tmp_path / "in/a.nii.gz").symlink_to("b.nii.gz")
+    (tmp_path / "in/c.nii.gz").symlink_to(".annex/c.nii.gz")  # what data tools keep apart is there once
+    assert run("split=train").written == 8
+    told = became(tmp_path / "out")
+    assert told == {"b.nii.gz": "used", "c.nii.gz": "used", "a.nii.gz": "left out", ".annex": "left out"}
+
+
 def test_a_volume_that_gives_no_slice_is_a_fault(tmp_path, run):
     hu, lungs = chest()
     write_nifti(tmp_path / "in/liver.nii.gz", np.where(lungs, 40, hu))

@@ -1,6 +1,7 @@
 """anomask prepare end to end on made volumes and images: what it writes, resumes, hides and refuses."""
 
 import json
+import signal
 import stat
 
 import numpy as np
@@ -14,6 +15,7 @@ from anomask.errors import ConfigError, DataError
 from anomask.preparation import slices
 from anomask.preparation.pseudonyms import Pseudonyms, read_key
 from tests.preparation.made import BIRTH, ID, chest, grey, manifest, ones, tree, write_image, write_nifti, write_series
+from tests.promises.test_entries import call_here
 
 
 def test_what_is_written_loads_and_holds_the_windowed_values(tmp_path, run):
@@ -90,6 +92,28 @@ def test_a_killed_preparation_goes_on_and_equals_an_uninterrupted_one(tmp_path, 
     assert (tally.kept, tally.written) == (2, 12)
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
     assert run().written == 0 and tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_preparation_in_one_line_and_keeps_what_is_finished(number, code, tmp_path, monkeypatch, capfd):
+    ones(tmp_path / "in")
+    save, count = slices._save, iter(range(100))
+
+    def ending(pixels, path):
+        save(pixels, path)
+        if next(count) == 4:  # the second slice of the second volume
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(slices, "_save", ending)
+    given = ["input=in", "output=out", f"key_file={tmp_path}/key", "workers=1", "progress=false", "test_share=0"]
+    monkeypatch.chdir(tmp_path)
+    assert call_here("prepare", *given, monkeypatch=monkeypatch) == code
+    said = capfd.readouterr()
+    assert f"ended by {signal.Signals(number).name}" in said.out and "Traceback" not in said.out + said.err
+    assert len(manifest(tmp_path / "out")) == 3 and not list((tmp_path / "out").rglob(".*.part*"))
+    monkeypatch.setattr(slices, "_save", save)
+    assert call_here("prepare", *given, monkeypatch=monkeypatch) == 0
+    assert len(manifest(tmp_path / "out")) == 18
 
 
 def test_two_processes_write_the_same_as_one(tmp_path, run):

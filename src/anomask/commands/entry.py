@@ -26,6 +26,7 @@ from anomask.interruption import Stopped, stoppable
 from anomask.progress import show
 from anomask.settings.compose import ALONE, CONF_FOLDER, known_as, register, schema_of
 from anomask.settings.hints import check_types
+from anomask.settings.ranges import check_ranges
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ def _composed(known: Known, may_lack: Sequence[str]) -> dict[str, Any]:
 
 def _check(settings: dict[str, Any], verb: str, check: Callable[[dict[str, Any]], None] | None) -> None:
     check_types(settings, schema_of(verb))
+    check_ranges(settings)
     if check is not None:
         check(settings)
 

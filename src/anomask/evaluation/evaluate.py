@@ -12,9 +12,10 @@ from anomask.data.checks.learned import seen_before
 from anomask.data.checks.verification import verify_folder
 from anomask.data.folder.findings import raise_first
 from anomask.data.loading.datamodule import SliceDataModule
-from anomask.errors import ConfigError
+from anomask.errors import ConfigError, RunError
 from anomask.evaluation.floors import find_floors
 from anomask.evaluation.seen import Slices, detect, open_slices
+from anomask.files import whole_folder
 from anomask.metrics.bootstrap import cluster_names, clusters_of
 from anomask.metrics.floors import Floors
 from anomask.metrics.trivial import trivial_features
@@ -109,6 +110,9 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
 
     Returns:
         the folder of the results
+
+    Raises:
+        AnomaskError: run, data or settings that cannot be used; or another evaluation came to the same folder first.
     """
     if config.wandb not in TRACKING:
         raise ConfigError(f"wandb is {config.wandb!r}; use one of {', '.join(TRACKING)}.")
@@ -122,16 +126,23 @@ def evaluate(config: EvaluateConfig, run: Run) -> Path:
     data = open_slices(stage.settings, config.folder, **changes)
     require_unseen(run, data.whole)
     floors, floors_from = find_floors(data.whole, stage, run)
-    folder = evaluation_place(run, data.whole.folder, data.whole.fingerprint(), config.checkpoint, config.name)
+    about_data = data.whole.folder, data.whole.fingerprint(), config.checkpoint, config.name
+    folder = evaluation_place(run, *about_data)
     threshold, _ = decision(run, stage, config.checkpoint)
     start = time.perf_counter()
-    maps_folder = folder / "maps" if config.maps else None
-    evaluation = score(stage, data, threshold, floors, maps_folder, config.progress)
-    log.info("%d slices in %.0f s", len(evaluation.slices), time.perf_counter() - start)
-    about = about_run(stage, data.seen, run, config.checkpoint) | {"floors_from": floors_from}
-    record = build_record(evaluation, about, config.bootstrap, config.seed)
-    pictures = draw(stage, data, choose_pictures(evaluation.slices, config.pictures), evaluation)
-    write_results(folder, record, evaluation, pictures)
+    with whole_folder(folder, marker=None) as new:
+        maps_folder = new / "maps" if config.maps else None
+        evaluation = score(stage, data, threshold, floors, maps_folder, config.progress)
+        log.info("%d slices in %.0f s", len(evaluation.slices), time.perf_counter() - start)
+        about = about_run(stage, data.seen, run, config.checkpoint) | {"floors_from": floors_from}
+        record = build_record(evaluation, about, config.bootstrap, config.seed)
+        pictures = draw(stage, data, choose_pictures(evaluation.slices, config.pictures), evaluation)
+        if evaluation_place(run, *about_data) != folder:
+            raise RunError(
+                f"{folder} was written by another evaluation in the meantime, of data of the same name. Start this one "
+                "again: it gets a folder of its own."
+            )
+        write_results(new, record, evaluation, pictures)
     if config.wandb != "off":
         from anomask.tracking.evaluation import log_evaluation  # W&B takes a second to import
 

@@ -114,6 +114,7 @@ def predict(config: PredictConfig, run: Run) -> tuple[Path, list[str]]:
             counted.update(len(case.pixels))
             del case  # before the next one is read
         if not writer.slices:
+            account.say()
             raise DataError(f"nothing of {place} could be used: {len(faults.lines)} faults, see above.")
         predictor.warn_of_lungs()
         told = {"faults": faults.told(config.names), "volumes": volumes_of(inputs, writer.slices, config.names)}

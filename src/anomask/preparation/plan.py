@@ -10,7 +10,6 @@ from anomask.data.volumes.formats import group_volumes
 from anomask.data.volumes.geometry import VolumeSource
 from anomask.data.volumes.images import is_image
 from anomask.data.volumes.nifti import stem_of
-from anomask.data.volumes.walk import files_below
 from anomask.errors import DataError
 from anomask.preparation.companions import Companions
 from anomask.preparation.groups import SKIPPED, Group
@@ -41,7 +40,7 @@ def plan(place: Path, groups: Sequence[Group], dataset: str, names: Pseudonyms, 
         ConfigError: images without patients are to be split by patient.
     """
     root = place if place.is_dir() else place.parent
-    files = {account.inside(path): path for path in files_below(place, account.fault)}
+    files = {account.inside(path): path for path in account.files()}
     sources = group_volumes(files.values(), account)
     found = [(account.inside(_file_of(source)), source) for source in sources]
     images = [(path, None) for path in sorted(files, key=natural_key) if is_image(files[path])]

@@ -1,7 +1,9 @@
 """Tables that say of each path of the input whose it is, where it goes and what it shows."""
 
 import csv
+import logging
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 from anomask.data.volumes.account import Account
@@ -10,6 +12,10 @@ from anomask.errors import DataError
 from anomask.preparation.companions import Companions
 from anomask.preparation.groups import SKIPPED, SPLITS, Group, check_disease
 
+log = logging.getLogger(__name__)
+
+COLUMNS = ("path", "split", "disease", "patient")
+NEAR = 0.8  # a column so like one that is read is a misspelt one
 NAMED = 10  # rows that a fault names
 
 Row = dict[str, str]
@@ -90,11 +96,19 @@ def read_table(group: Group, file: Path) -> dict[str, Row]:
         raise DataError(
             f"the table {file} cannot be read ({short(error)}). Wanted: UTF-8 text with a line for each path."
         ) from error
-    columns = group.table_columns or [name.strip() for name in (lines.pop(0) if lines else [])]
+    columns = group.table_columns or _columns_of(lines.pop(0) if lines else [], file)
     if "path" not in columns:
-        raise DataError(f"{file} has the columns {columns}; a column 'path' is wanted.")
+        hint = " Is it separated by ; or tabs? A comma is wanted." if len(columns) == 1 else ""
+        raise DataError(f"{file} has the columns {columns}; a column 'path' is wanted.{hint}")
     table: dict[str, Row] = {}
     for line, cells in enumerate(lines, start=1 if group.table_columns else 2):
+        # A class that is cut off would make a diseased slice normal. A table without header may have more columns.
+        more = bool(group.table_columns) or not any(cells[len(columns) :])
+        if any(cells) and (len(cells) < len(columns) or not more):
+            raise DataError(
+                f"{file} line {line} has {len(cells)} cells, the table {len(columns)} columns. Put a cell with a comma "
+                "in quotes, and leave no cell out: what is not known is an empty cell."
+            )
         row = {column: cell.strip() for column, cell in zip(columns, cells, strict=False)}
         path = row.get("path", "").removeprefix("./").rstrip("/")
         if path:
@@ -102,6 +116,25 @@ def read_table(group: Group, file: Path) -> dict[str, Row]:
             if table.setdefault(path, row) != row:
                 raise DataError(f"{file} line {line} names {path} again and says something else of it. Remove one row.")
     return table
+
+
+def _columns_of(header: list[str], file: Path) -> list[str]:
+    """Return the names of the columns, in small letters where they are read; say which ones are not."""
+    columns = [name.strip() for name in header]
+    columns = [name.casefold() if name.casefold() in COLUMNS else name for name in columns]
+    doubled = {name for name in columns if columns.count(name) > 1} & set(COLUMNS)
+    if doubled:
+        raise DataError(f"{file} has the column {sorted(doubled)[0]} twice. Remove one.")
+    other = [name for name in columns if name not in COLUMNS]
+    for name in other:
+        near = get_close_matches(name.casefold(), set(COLUMNS) - set(columns), n=1, cutoff=NEAR)
+        if near:  # of a misspelt disease all scans would be normal
+            raise DataError(f"{file} has the column {name!r}: did you mean {near[0]}? Name it so, or otherwise.")
+    if other and "path" in columns:
+        log.warning(
+            "columns of %s that are not read: %s (read: %s)", file.name, ", ".join(map(repr, other)), ", ".join(COLUMNS)
+        )
+    return columns
 
 
 def _check_row(row: Row, group: Group, where: str) -> None:

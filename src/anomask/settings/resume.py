@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from anomask.errors import ConfigError
 from anomask.settings.compose import CONF_FOLDER, plain
 from anomask.settings.key import moved
+from anomask.settings.ranges import check_ranges
 
 BUDGET = ("trainer.max_steps", "trainer.max_epochs", "trainer.max_time")
 THRESHOLD = ("scoring.specificity", "scoring.pixel_specificity")  # fixed after training
@@ -73,7 +74,7 @@ def resumed(saved: dict[str, Any], overrides: Sequence[Override]) -> dict[str, A
         overrides: what is typed beside ``resume=``.
 
     Raises:
-        ConfigError: a setting that cannot be changed any more, or that there is not.
+        ConfigError: a setting that cannot be changed any more, that there is not, or a number out of range.
     """
     config = OmegaConf.create(saved)
     for override in overrides:
@@ -93,6 +94,7 @@ def resumed(saved: dict[str, Any], overrides: Sequence[Override]) -> dict[str, A
         raise ConfigError(str(error).splitlines()[0]) from error
     for name in ("data", "cache"):  # of what a place was made of when the run began
         found["data"] = moved(found["data"], str(saved["paths"][name]), str(found["paths"][name]))
+    check_ranges(found)
     return found
 
 

@@ -40,6 +40,9 @@ def test_what_is_no_grey_slice_is_refused(tmp_path):
     refused("pages.tif", Image.fromarray(GREY), "2 pages", save_all=True, append_images=[Image.fromarray(GREY)])
     refused("float.tif", Image.fromarray(GREY.astype(np.float32)), "of mode F")
     refused("wide.png", Image.new("L", (40000, 4)), "40000x4 pixels")
+    turned = Image.Exif()
+    turned[274] = 6
+    refused("turned.jpg", Image.fromarray(GREY), "EXIF orientation", exif=turned)
     write_bomb(tmp_path / "bomb.png")
     with pytest.raises(DataError, match="decompression bomb"):
         read_grey(tmp_path / "bomb.png")

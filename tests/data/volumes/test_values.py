@@ -96,6 +96,12 @@ def test_numbers_that_are_not_hounsfield_are_refused_in_every_format(tmp_path, k
             read_only(tmp_path / name)
 
 
+def test_greys_under_the_header_of_the_original_are_not_air(tmp_path):
+    write_series(tmp_path, windowed() - 1024)  # 0...255 as stored, and the intercept of before
+    with pytest.raises(DataError, match="no voxel above -300 HU .highest -7.*8-bit greys under the header"):
+        read_only(tmp_path)
+
+
 def test_padding_is_no_proof_of_air(tmp_path):
     hu = np.where(corners(), -2000, shifted())
     write_nifti(tmp_path / "a.nii.gz", hu)

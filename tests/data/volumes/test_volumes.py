@@ -125,14 +125,15 @@ def test_a_map_comes_back_onto_a_dicom_series_as_column_row_slice(tmp_path):
         to_source_geometry(volume, volume.hu[1:])
 
 
-def write_metaimage(path, volume, compressed=False, **fields):
+def write_metaimage(path, volume, compressed=False, after=None, **fields):
     data = np.ascontiguousarray(volume, np.int16).tobytes()  # x runs fastest, then y, then z
     raw = path.with_suffix(".zraw" if compressed else ".raw")
     raw.write_bytes(zlib.compress(data) if compressed else data)
     shape = volume.shape[::-1]
     fields = {"NDims": 3, "CompressedData": compressed, "TransformMatrix": "1 0 0 0 1 0 0 0 1"} | fields
     fields |= {"Offset": "-11 -12 -100", "ElementSpacing": "0.8 0.5 2.5", "DimSize": "{} {} {}".format(*shape)}
-    fields |= {"ElementType": "MET_SHORT", "ElementDataFile": fields.pop("file", raw.name)}
+    data_file = fields.pop("file", raw.name)
+    fields |= {"ElementType": "MET_SHORT"} | (after or {}) | {"ElementDataFile": data_file}
     path.write_text("\n".join(f"{key} = {value}" for key, value in fields.items()))
 
 
@@ -151,9 +152,25 @@ def test_a_metaimage_that_is_cut_off_or_points_elsewhere_is_an_error(tmp_path):
     (tmp_path / "a.raw").write_bytes(b"\0" * 10)
     with pytest.raises(DataError, match="cut off: 10 of 120 bytes"):
         read_only(tmp_path)
+    for more, message in (
+        ({"DimSize": "5 4 2"}, "holds 120 bytes and its header says 80"),
+        ({"ElementNumberOfChannels": 2}, "has 2 channels"),
+        ({"HeaderSize": 20}, "a header of 20 bytes"),
+    ):
+        write_metaimage(tmp_path / "a.mhd", hu, after=more)
+        with pytest.raises(DataError, match=message):
+            read_only(tmp_path)
     write_metaimage(tmp_path / "a.mhd", hu, file="../../etc/passwd")
     with pytest.raises(DataError, match="of another folder"):
         read_only(tmp_path)
+
+
+def test_a_file_of_a_metaimages_name_is_no_part_of_it(tmp_path, caplog):
+    hu, _ = marked()
+    write_metaimage(tmp_path / "a.mhd", hu)
+    write_series(tmp_path, hu[:1], names=["a.dcm"])
+    write_series(tmp_path, hu[:1], names=["a"])
+    assert sorted(source.kind for source in find_volumes(tmp_path)) == ["dicom", "dicom", "metaimage"]
 
 
 def test_two_series_in_one_folder_are_two_volumes_and_their_order_is_that_of_names(tmp_path):
@@ -221,6 +238,12 @@ FAULTS = {
         "is a picture",
     ),
     "palette": (lambda folder: series(folder, PhotometricInterpretation="PALETTE COLOR"), DataError, "is a picture"),
+    "narrow": (lambda folder: series(folder, Columns=7), DataError, "holds 128 bytes of pixels, and its header says 8"),
+    "negative": (
+        lambda folder: series(folder, PixelSpacing=[-0.7, 0.7]),
+        DataError,
+        r"PixelSpacing \[-0.7, 0.7\]; len",
+    ),
     "huge": (lambda folder: series(folder, Rows=40000, Columns=40000), DataError, "claims 1x40000x40000 voxels"),
 }
 

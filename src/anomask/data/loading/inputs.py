@@ -3,7 +3,8 @@
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +18,8 @@ from anomask.data.volumes.account import Account
 from anomask.data.volumes.faults import reading
 from anomask.data.volumes.formats import Volume, VolumeSource, group_volumes, read_volume
 from anomask.data.volumes.images import SUFFIXES, is_image, read_grey
-from anomask.data.volumes.walk import files_below
 from anomask.data.volumes.window import to_grey
-from anomask.errors import DataError, NotAxialError, printable
+from anomask.errors import ConfigError, DataError, NotAxialError, printable
 
 log = logging.getLogger(__name__)
 
@@ -62,19 +62,23 @@ def find_inputs(place: Path, limit: int | None, account: Account, neutral: bool 
 
     Raises:
         DataError: there is nothing that could be predicted.
+        ConfigError: two maps would have one name.
     """
-    files = {account.inside(path): path for path in files_below(place, account.fault)}
+    files = {account.inside(path): path for path in account.files()}
     masks = [path for name, path in files.items() if _is_mask(name)]
     account.leave(masks, "in a folder of masks")
     files = {name: path for name, path in files.items() if not _is_mask(name)}
     slices = {name: files[name] for name in sorted(files, key=natural_key) if is_image(files[name])}
-    volumes = _named(group_volumes(files.values(), account), place, account)
+    volumes = _named(group_volumes(files.values(), account), slices, place, account)
     account.report_missed()
     if not slices and not volumes:
         raise DataError(
             f"nothing to predict in {place}. Wanted: 8-bit grey slices ({', '.join(SUFFIXES)}), a DICOM series or "
             "NIfTI files."
         )
+    doubled = next((name for name in slices if f"{name}.png" in slices), None)
+    if doubled and not neutral:
+        raise ConfigError(f"{doubled} and {doubled}.png would have one map: rename one, or use names=neutral.")
     if neutral:
         slices = {f"slice_{row:04d}": path for row, path in enumerate(slices.values(), 1)}
         volumes = {f"case_{row:04d}": source for row, source in enumerate(volumes.values(), 1)}
@@ -90,17 +94,25 @@ def _is_mask(name: str) -> bool:
     return bool(set(MASK_FOLDERS) & set(Path(name).parts[:-1]))
 
 
-def _named(sources: list[VolumeSource], place: Path, account: Account) -> dict[str, VolumeSource]:
-    names = []
+def _named(
+    sources: list[VolumeSource], slices: Iterable[str], place: Path, account: Account
+) -> dict[str, VolumeSource]:
+    """Name each volume after its place; no name is given twice, or is that of a folder of loose slices."""
+    plain = []
     for source in sources:
         alone = len(source.files) == 1
         name = VOLUME_SUFFIX.sub("", account.inside(source.files[0] if alone else source.path))
-        names.append(printable(place.resolve().name) if name in (".", "") else name)
-    repeated = {name: 0 for name, count in Counter(names).items() if count > 1}
-    for row, name in enumerate(names):
-        if name in repeated:  # several series in one folder
-            repeated[name] += 1
-            names[row] = f"{name}_{repeated[name]}"
+        plain.append(printable(place.resolve().name) if name in (".", "") else name)
+    taken = {folder.as_posix() for name in slices for folder in Path(name).parents}
+    free = {name for name, times in Counter(plain).items() if times == 1} - taken
+    taken |= set(plain)
+    names = []
+    for name in plain:
+        own = name
+        if name not in free:  # several series in one folder, or files of several formats
+            own = next(other for row in count(1) if (other := f"{name}_{row}") not in taken)
+            taken.add(own)
+        names.append(own)
     return dict(zip(names, sources, strict=True))
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from anomask.data.volumes.faults import OnFault, log_fault
 from anomask.data.volumes.geometry import LeftOut
+from anomask.data.volumes.walk import files_below
 from anomask.errors import DataError, printable
 from anomask.files import whole_file
 
@@ -49,6 +50,10 @@ class Account:
     def leave(self, files: Iterable[Path], why: str) -> None:
         """Note that files are left out because they are no data, or because an option says so: no fault."""
         self._note(files, Entry(LEFT_OUT, why))
+
+    def files(self) -> list[Path]:
+        """List the files of the input, see `files_below`; what is left out, and what cannot be listed, is noted."""
+        return files_below(self.place, self.fault, lambda path, why: self.leave([path], why))
 
     def leave_slices(self, slices: Iterable[LeftOut]) -> None:
         """Note, and warn, that slices of a volume are left out of it."""
@@ -107,10 +112,14 @@ class Account:
             for path in sorted(self.entries):
                 writer.writerow((self.inside(path), *map(printable, self.entries[path])))
 
+    def say(self) -> None:
+        """Log the summary."""
+        log.info("%d files in the input:\n%s", len(self.entries), "\n".join(self.summary()))
+
     def tell(self, file: Path) -> None:
         """Log the summary and write the table of all files."""
         self.write(file)
-        log.info("%d files in the input:\n%s", len(self.entries), "\n".join(self.summary()))
+        self.say()
         log.info("what became of each file: %s (it holds the files' own names: do not pass it on)", file)
 
     def _note(self, files: Iterable[Path], entry: Entry) -> None:

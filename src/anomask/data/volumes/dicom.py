@@ -69,7 +69,7 @@ def _frames_of(data: Dataset, path: Path) -> list[Frame]:
                 to_hounsfield(values, slope, intercept, data),
                 _numbers(groups, "ImagePositionPatient", 3, name),
                 _numbers(groups, "ImageOrientationPatient", 6, name),
-                tuple(_numbers(groups, "PixelSpacing", 2, name)),
+                _spacing(groups, name),
                 float(_lookup(groups, "SliceThickness") or 0),
                 name,
             )
@@ -84,6 +84,8 @@ def _pixels(data: Dataset, path: Path) -> np.ndarray:
             f"{path} is compressed as {syntax.name}, and there is no decoder for it here. Install it (pip install "
             "python-gdcm), or export the series uncompressed."
         )
+    if not syntax.is_compressed:
+        _check_length(data, path)
     try:
         return data.pixel_array
     except Exception as error:  # a decoder may raise anything for a damaged stream
@@ -91,6 +93,18 @@ def _pixels(data: Dataset, path: Path) -> np.ndarray:
             f"the pixels of {path} cannot be decoded ({syntax.name}: {short(error)}). It is cut off or damaged: copy "
             "it again."
         ) from error
+
+
+def _check_length(data: Dataset, path: Path) -> None:
+    """Raise a DataError where rows more are stored than the header says: pydicom would read them shifted."""
+    row = int(data.Columns) * (int(data.BitsAllocated) // 8)
+    expected = row * int(data.Rows) * int(data.get("NumberOfFrames") or 1)
+    stored = len(data.get("PixelData", b""))
+    if row and stored - expected >= row:
+        raise DataError(
+            f"{path} holds {stored} bytes of pixels, and its header says {data.Rows} x {data.Columns}: {expected}. The "
+            "header is damaged. Export it again."
+        )
 
 
 def _groups(data: Dataset, index: int) -> list[Dataset]:
@@ -116,6 +130,13 @@ def _numbers(groups: list[Dataset], name: str, count: int, where: str) -> np.nda
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
         raise DataError(f"{where} has {name} {value}; {count} numbers are wanted. Export the original series.")
     return numbers
+
+
+def _spacing(groups: list[Dataset], where: str) -> tuple[float, float]:
+    spacing = _numbers(groups, "PixelSpacing", 2, where)
+    if spacing.min() <= 0:
+        raise DataError(f"{where} has PixelSpacing {spacing.tolist()}; lengths above 0 are wanted. Export it again.")
+    return tuple(spacing)
 
 
 def _rescale(groups: list[Dataset], where: str) -> tuple[float, float]:

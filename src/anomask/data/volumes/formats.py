@@ -9,7 +9,7 @@ from anomask.data.volumes.dicom_file import is_dicom
 from anomask.data.volumes.faults import OnFault, log_fault, reading
 from anomask.data.volumes.geometry import Volume, VolumeSource, to_source_geometry
 from anomask.data.volumes.images import is_image
-from anomask.data.volumes.metaimage import is_metaimage, read_metaimage
+from anomask.data.volumes.metaimage import VOXELS, is_metaimage, read_metaimage
 from anomask.data.volumes.nifti import is_nifti, read_nifti
 from anomask.data.volumes.series import find_series
 from anomask.data.volumes.square import square_spacing
@@ -46,13 +46,13 @@ def group_volumes(files: Iterable[Path], account: Account) -> list[VolumeSource]
     found: list[VolumeSource] = []
     dicom = []
     files = list(files)
-    headers = {path.with_suffix("") for path in files if is_metaimage(path)}
+    headers = {path.with_suffix("") for path in files if path.suffix.lower() == ".mhd"}
     for path in files:
         if is_nifti(path):
             found.append(VolumeSource(path, "nifti", (path,)))
         elif is_metaimage(path):
             found.append(VolumeSource(path, "metaimage", (path,)))
-        elif path.with_suffix("") in headers:
+        elif path.suffix.lower() in VOXELS and path.with_suffix("") in headers:
             account.use([path], "voxels of a MetaImage")
         elif not is_image(path):
             try:

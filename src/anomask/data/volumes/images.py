@@ -13,6 +13,7 @@ from anomask.data.labels import Marked, find_marked
 from anomask.data.volumes.geometry import MAX_SIDE
 from anomask.errors import DataError
 
+ORIENTATION, UPRIGHT = 274, 1  # a tag of TIFF and EXIF, and its usual value
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
@@ -87,6 +88,8 @@ def _check_header(image: Image.Image, path: Path) -> None:
         raise DataError(
             f"{path} is {image.width}x{image.height} pixels; at most {MAX_SIDE} a side are read. It is no CT slice."
         )
+    if image.getexif().get(ORIENTATION, UPRIGHT) not in (0, UPRIGHT):
+        raise DataError(f"{path} is to be turned when it is shown (EXIF orientation). Save it upright, with its mask.")
     if getattr(image, "n_frames", 1) > 1:
         raise DataError(f"{path} holds {image.n_frames} pages; one slice a file is wanted. Split it.")
 

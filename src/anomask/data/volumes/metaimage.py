@@ -10,6 +10,8 @@ from anomask.errors import DataError
 
 TYPES = {"MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4"}
 TYPES |= {"MET_UINT": "u4", "MET_FLOAT": "f4", "MET_DOUBLE": "f8"}
+BIG_ENDIAN = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
+VOXELS = (".raw", ".zraw", ".img", ".bin", ".dat")  # of a .mhd's data file, which has its name
 LONGEST_HEADER = 65536
 
 
@@ -33,7 +35,7 @@ def read_metaimage(source: VolumeSource) -> Volume:
         fields = {key.strip(): value.strip() for key, value in fields.items()}
         shape = tuple(int(number) for number in fields["DimSize"].split())
         check_size(path, shape)
-        order = ">" if fields.get("BinaryDataByteOrderMSB", "False").lower() == "true" else "<"
+        order = ">" if any(fields.get(name, "").lower() == "true" for name in BIG_ENDIAN) else "<"
         data = _data(path, fields, body)
         values = np.frombuffer(data, order + TYPES[fields["ElementType"]]).reshape(shape, order="F")
         affine = _affine(fields)
@@ -60,8 +62,15 @@ def _data(path: Path, fields: dict[str, str], body: bytes) -> bytes:
             raise DataError(f"{path} names the data file {name} of another folder. Put it beside the header.")
         body = (path.parent / name).read_bytes()
     size = int(np.prod([int(n) for n in fields["DimSize"].split()])) * int(TYPES[fields["ElementType"]][1])
+    others = fields.get("ElementNumberOfChannels", "1"), fields.get("HeaderSize", "0")
+    if others != ("1", "0"):
+        raise DataError(
+            f"{path} has {others[0]} channels and a header of {others[1]} bytes before them; wanted 1 and 0."
+        )
     if fields.get("CompressedData", "False").lower() == "true":
         body = zlib.decompressobj().decompress(body, size)  # no more than the header declares
+    elif len(body) - size >= int(fields["DimSize"].split()[0]) > 0:  # rows of another length would be read shifted
+        raise DataError(f"{path} holds {len(body)} bytes and its header says {size}: it is damaged. Export it again.")
     if len(body) < size:
         raise DataError(f"{path} is cut off: {len(body)} of {size} bytes. Copy it again.")
     return body[:size]

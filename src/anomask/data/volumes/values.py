@@ -8,6 +8,7 @@ from anomask.errors import DataError
 # Aerated lung and the air around the patient. Less than this share of a chest means that air has another number;
 # padding (-2000, -3024) proves nothing.
 AIR_HU, LEAST_AIR = (-1100.0, -500.0), 0.002
+TISSUE_HU = -300.0  # denser than any lung and fat: muscle, vessels, bone
 METAL_HU, MOST_METAL = 4000.0, 0.01  # denser than bone; a volume with more of it holds padding or other numbers
 BRIGHTEST = 255.0  # of 8-bit grey
 LEAST_BRIGHTEST = 32.0  # greys whose brightest is below it, such as 0 to 1, are of another scale
@@ -40,6 +41,12 @@ def _check_hounsfield(volume: Volume) -> None:
             f"{volume.source} has {air:.1%} of its voxels between {AIR_HU[0]:.0f} and {AIR_HU[1]:.0f} (lowest "
             f"{volume.hu.min():.0f}), so its numbers are not HU: air is -1000. If it is windowed already use "
             "values=grey; if an offset was added, such as 1024, subtract it first."
+        )
+    if volume.hu.max() < TISSUE_HU:
+        raise DataError(
+            f"{volume.source} has no voxel above {TISSUE_HU:.0f} HU (highest {volume.hu.max():.0f}): it shows air "
+            "alone, or its numbers are not HU, such as 8-bit greys under the header of the original. Export the "
+            "original series."
         )
     if metal > MOST_METAL:
         raise DataError(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from anomask.files import whole_file, write_json, write_text
+from anomask.files import write_json, write_text
 from anomask.report.evaluation.markdown import summary
 from anomask.report.evaluation.page import page
 from anomask.report.pictures import Picture, png_bytes
@@ -30,20 +30,14 @@ COLUMNS = (
 
 
 def write_results(folder: Path, record: dict[str, Any], evaluation: Evaluation, pictures: Sequence[Picture]) -> None:
-    """Write record.json, scores.csv, pixels_*.npz, summary.md, report.html and overlays/ into `folder`.
-
-    record.json comes last: where it stands, the others are whole.
-    """
+    """Write record.json, scores.csv, pixels_*.npz, summary.md, report.html and overlays/ into a new `folder`."""
+    (folder / "overlays").mkdir()
     for picture in pictures:
-        with whole_file(folder / "overlays" / f"{picture.name}.png") as file:
-            file.write_bytes(png_bytes(picture.pixels))
+        (folder / "overlays" / f"{picture.name}.png").write_bytes(png_bytes(picture.pixels))
     write_text(folder / "scores.csv", scores_csv(evaluation))
     for region in ("slice", "lung"):
         if ("all", region) in evaluation.pixels.clusters:
-            with whole_file(clusters_file(folder, region)) as file:
-                np.savez_compressed(file, **evaluation.pixels.clusters["all", region].arrays())
-        else:  # an earlier evaluation's would be compared
-            clusters_file(folder, region).unlink(missing_ok=True)
+            np.savez_compressed(clusters_file(folder, region), **evaluation.pixels.clusters["all", region].arrays())
     write_text(folder / "summary.md", summary(record))
     write_text(folder / "report.html", page(record, pictures))
     write_json(folder / "record.json", record)
