@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export MPLBACKEND := Agg
 export WANDB_SILENT := true
 
-.PHONY: help demo tables study study9 study10 study11 study13 study-draem limits reproduce benchmark baselines-env anomalib test test-all lint docs clean
+.PHONY: help demo tables study study9 study10 study11 study13 study-draem limits reproduce benchmark baselines-env anomalib test test-all lint licences audit docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -115,8 +115,15 @@ test-all: $(VENV)/installed ## with the slow tests
 	$(RUN) -m pytest -n 2 --dist worksteal -m ''
 
 lint: $(VENV)/installed ## style of the code
-	$(VENV)/bin/ruff check src tests benchmarks notebooks
-	$(VENV)/bin/ruff format --check src tests benchmarks notebooks
+	$(VENV)/bin/ruff check src tests benchmarks notebooks supply
+	$(VENV)/bin/ruff format --check src tests benchmarks notebooks supply
+
+licences: $(VENV)/installed ## THIRD_PARTY.md: the licence of every package that the project is tested with
+	$(RUN) supply/licences.py
+
+audit: licences ## and known weaknesses of these packages, where pip-audit is installed and reaches its data
+	@if command -v pip-audit > /dev/null; then pip-audit --disable-pip --no-deps -r constraints.txt; \
+	else echo "no pip-audit here (pipx install pip-audit): known weaknesses were not looked up."; fi
 
 docs: $(VENV)/installed ## the pages of docs/ as a site: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict

@@ -8,7 +8,7 @@ from hydra.utils import get_class, instantiate
 from pytorch_lightning import LightningDataModule
 
 from anomask.data.loading.datamodule import SliceDataModule
-from anomask.errors import ConfigError
+from anomask.errors import ConfigError, RunError, find_user_error
 from anomask.models.detector import Detector
 from anomask.models.pixel_detector import PixelDetector
 from anomask.models.vqvae import VQVAE
@@ -127,8 +127,18 @@ def open_stage(run: Run, checkpoint: str) -> Stage:
         RunError: the run names classes that a saved run may not name, or its checkpoint cannot be used.
     """
     checked(run.read_settings(), run.settings_file)
-    loaded = run.load_checkpoint(checkpoint)
-    return with_weights(checked(loaded["settings"], run.checkpoint_file(checkpoint)), loaded["state_dict"])
+    loaded, file = run.load_checkpoint(checkpoint), run.checkpoint_file(checkpoint)
+    settings = checked(loaded["settings"], file)
+    try:
+        return with_weights(settings, loaded["state_dict"])
+    except Exception as error:  # whatever classes raise that are made of settings and weights of another version
+        if find_user_error(error) is not None:
+            raise
+        said = " ".join(str(error.__cause__ or error).split())
+        raise RunError(
+            f"{file} cannot be opened ({type(error).__name__}: {said}): its settings and weights are damaged or of "
+            "another version. Train the run again."
+        ) from error
 
 
 def with_weights(settings: Settings, weights: dict[str, Any]) -> Stage:

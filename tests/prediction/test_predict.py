@@ -23,6 +23,7 @@ from tests.conftest import TINY, evaluated, predicted, run_of, save, settings_of
 from tests.preparation.made import BIRTH, ID, NAME, chest, write_series
 from tests.promises.test_entries import call
 
+KNOWN = {"specificity": 0.95, "n_normals": 20}  # of a threshold
 LUNG = (-1350.0, 150.0)
 
 
@@ -68,7 +69,7 @@ def bright(tmp_path, monkeypatch):
     def make(size, score=0.5, pixel=0.8, **settings):
         run = Run(tmp_path / "bright")
         run.write_checkpoint("best", {"state_dict": {}, "settings": {}})  # thresholds belong to these weights
-        run.write_threshold({"threshold": score, "pixel": {"threshold": pixel}})
+        run.write_threshold(KNOWN | {"threshold": score, "pixel": {"threshold": pixel}})
         monkeypatch.setattr(module, "open_stage", lambda *_: Bright(size, **settings))
         return run
 
@@ -373,7 +374,7 @@ def test_settings_that_cannot_be_meant_are_errors(bright, doubtful):
     ):
         with pytest.raises(ConfigError, match=words):
             predicted(run, doubtful, **changes)
-    run.write_threshold({"threshold": 0.5})
+    run.write_threshold(KNOWN | {"threshold": 0.5})
     with pytest.raises(RunError, match="no threshold for pixels"):
         predicted(run, doubtful)
 

@@ -33,3 +33,10 @@ def test_the_citation_is_of_this_version_and_of_the_paper():
 
 def test_ci_runs_the_linter():
     assert re.search(r"^make lint$", (ROOT / ".ci/run").read_text(), re.M)
+
+
+def test_every_package_has_a_line_with_its_licence():
+    pinned = re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "constraints.txt").read_text(), re.M)
+    listed = re.findall(r"^\| ([\w.-]+) \| (\S+) \| (.+) \|$", (ROOT / "THIRD_PARTY.md").read_text(), re.M)
+    assert [row[:2] for row in listed if row[0] != "Package"] == pinned  # written anew with: make licences
+    assert all(row[2].strip() for row in listed)

@@ -96,7 +96,7 @@ def test_a_run_is_finished_if_it_can_be_used(tmp_path):
     write_checkpoint(run.checkpoint_file("best"), WHOLE)
     run.write_cost({"steps": 4})
     assert "no threshold.json" in run.missing
-    run.write_threshold({"threshold": 0.5})
+    run.write_threshold({"threshold": 0.5, "specificity": 0.95, "n_normals": 20})
     assert run.finished and run.read_threshold()["best_sha256"] == digest(run.checkpoint_file("best"))
     write_checkpoint(run.checkpoint_file("best"), WHOLE | {"state_dict": {}})
     assert run.missing == "checkpoints/best.ckpt is not what its training ended with"
@@ -112,7 +112,7 @@ def test_a_finished_run_of_before_digests_needs_a_readable_checkpoint(tmp_path):
     run = Run(tmp_path)
     run.write_settings({"stage": {"name": "detector"}})
     run.cost_file.write_text("{}")
-    run.threshold_file.write_text('{"threshold": 0.5}')
+    run.threshold_file.write_text('{"threshold": 0.5, "specificity": 0.95, "n_normals": 20}')
     write_checkpoint(run.checkpoint_file("best"), WHOLE)
     assert run.finished and load_checkpoint(run.checkpoint_file("best"))
     run.checkpoint_file("best").write_bytes(b"cut")

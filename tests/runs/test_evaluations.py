@@ -16,7 +16,9 @@ def evaluate(tmp_path):
     def run(data, fingerprint, checkpoint="best", name=None):
         folder = evaluation_place(Run(tmp_path), tmp_path / data, fingerprint, checkpoint, name)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "record.json").write_text(json.dumps({"fingerprint": fingerprint, "checkpoint": checkpoint}))
+        (folder / "record.json").write_text(
+            json.dumps({"run": "x", "fingerprint": fingerprint, "checkpoint": checkpoint})
+        )
         return folder.name
 
     return run

@@ -65,7 +65,7 @@ def test_what_is_no_run_is_an_error_and_makes_nothing(text, runs):
 @pytest.mark.parametrize("text", ["- a list", "stage: [", "stage: text", ""])
 def test_damaged_settings_are_named(text, runs):
     (runs / "det/first/config.yaml").write_text(text)
-    with pytest.raises(RunError, match=r"config\.yaml (is damaged|holds no settings)|is a run of stage None"):
+    with pytest.raises(RunError, match=r"config\.yaml is damaged .*Restore what anomask train wrote"):
         find_run("det", str(runs), "detector")
 
 

@@ -1,5 +1,6 @@
 """SIGTERM and Ctrl-C: the step is kept, the way to go on is said, and the resumed run equals an uninterrupted one."""
 
+import csv
 import logging
 import shutil
 import signal
@@ -78,6 +79,18 @@ def test_a_stopped_and_moved_run_that_goes_on_equals_an_uninterrupted_one(at, ho
     run = resumed(moved(run))
     assert run.finished and run.read_settings()["run"] == str(run.folder)
     assert_same(whole["run"], run)
+    assert rows_of(run) == rows_of(whole["run"])
+
+
+def rows_of(run):
+    """Return what was logged at each step: validation figures, and the codebook's use in each epoch."""
+    found = set()
+    for file in run.folder.glob("metrics*.csv"):
+        with file.open(newline="") as stream:
+            for row in csv.DictReader(stream):
+                kept = {name for name, value in row.items() if value and name.startswith(("val/", "codebook/"))}
+                found |= {(int(row["step"]), name, row[name]) for name in kept}
+    return found
 
 
 def test_a_detector_goes_on_alike_and_fixes_the_threshold_of_an_uninterrupted_one(tiny, codebook):

@@ -1,6 +1,5 @@
 """Compare two evaluated runs on the same slices: paired bootstrap differences with p-values."""
 
-import json
 import logging
 import sys
 from functools import partial
@@ -14,8 +13,10 @@ from anomask.files import write_json, write_text
 from anomask.metrics.bootstrap import paired_difference
 from anomask.metrics.curves import defined
 from anomask.metrics.image import weighted_auroc, weighted_average_precision
+from anomask.reading import read_json
 from anomask.report.record.difference import comparison, pixel_differences
 from anomask.report.record.saved import clusters_in, read_clusters, read_scores
+from anomask.report.record.shapes import EVALUATION
 from anomask.runs.evaluations import evaluated_with
 from anomask.runs.folder import Run
 from anomask.settings.schema import CompareConfig
@@ -65,7 +66,7 @@ def compare(first: Run, second: Run, config: CompareConfig) -> Path:
         RunError: the runs were not evaluated on the same slices.
     """
     folders = evaluations_of((first, second), config.name)
-    records = [json.loads((folder / "record.json").read_text(encoding="utf-8")) for folder in folders]
+    records = [read_json(folder / "record.json", EVALUATION, "Evaluate the run again.") for folder in folders]
     rows = image_differences(folders, config.bootstrap, config.seed)
     for region in ("slice", "lung"):
         clusters = [read_clusters(folder, region) for folder in folders]
@@ -81,8 +82,14 @@ def compare(first: Run, second: Run, config: CompareConfig) -> Path:
 
 
 def image_differences(folders: list[Path], n_resamples: int, seed: int) -> list[dict[str, Any]]:
-    """Return slice-level differences, all diseases together and each against all normals."""
+    """Return slice-level differences, all diseases together and each against all normals.
+
+    Raises:
+        RunError: a table of scores that is damaged.
+    """
     tables = [{row["path"]: row for row in read_scores(folder)} for folder in folders]
+    if tables[0].keys() != tables[1].keys():
+        raise RunError(f"scores.csv in {folders[0]} and {folders[1]} name different slices. Evaluate both again.")
     paths = sorted(tables[0])
     about = [tables[0][path] for path in paths]
     names, unit = clusters_in(tables, paths)

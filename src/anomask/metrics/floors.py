@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from anomask.metrics.trivial import PixelFloors, trivial_features
+from anomask.reading import read_arrays
 
 
 class Floors(NamedTuple):
@@ -38,7 +39,16 @@ def floors_of(normals: Iterable[Tensor]) -> Floors:
 
 
 def read_floors(file: Path) -> Floors:
-    """Read what `Floors.save` wrote."""
-    with np.load(file, allow_pickle=False) as known:
-        mean, std = (torch.from_numpy(known[name]) for name in ("mean", "std"))
-        return Floors(PixelFloors.of(mean, std), known["features"])
+    """Read what `Floors.save` wrote.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    return read_arrays(file, _floors, "Remove it: evaluation on a folder with training normals does without.")
+
+
+def _floors(known: dict[str, np.ndarray]) -> Floors:
+    mean, std = (torch.from_numpy(known[name]) for name in ("mean", "std"))
+    if mean.shape != std.shape or known["features"].ndim != 2:
+        raise ValueError("its arrays do not belong together")
+    return Floors(PixelFloors.of(mean, std), known["features"])

@@ -7,14 +7,33 @@ probabilities stay apart as well.
 """
 
 import math
+from collections.abc import Sequence
+from copy import deepcopy
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
 from anomask.errors import DataError
 from anomask.metrics.bins import HALF, LEAST, N_BINS, ONE, SHIFT, pattern
+
+
+def add_histogram(metric: Metric, name: str, dtype: torch.dtype) -> None:
+    """Give a metric a histogram as a state, summed over processes."""
+    metric.add_state(name, torch.zeros(N_BINS, dtype=dtype), dist_reduce_fx="sum")
+    metric._defaults[name] = torch.zeros((), dtype=dtype).expand(N_BINS)  # for resets; whole, it doubled the memory
+
+
+def joined(metrics: Sequence[Metric]) -> Metric:
+    """Return one metric that has counted what several, each of its own slices, have counted."""
+    if len(metrics) == 1:
+        return metrics[0]
+    whole = deepcopy(metrics[0])
+    for metric in metrics[1:]:
+        whole.merge_state(metric)
+    return whole
 
 
 def check_range(scores: Tensor) -> float:

@@ -6,7 +6,7 @@ from scipy import ndimage
 from torch import Tensor
 from torchmetrics import Metric
 
-from anomask.metrics.histogram import N_BINS, check_range, falling_curve, score_bins
+from anomask.metrics.histogram import add_histogram, check_range, falling_curve, score_bins
 
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # false positives a slice, as in the LUNA16 challenge
 STRATA = {"small": 0.05, "medium": 0.15, "large": float("inf")}  # equivalent diameter below this share of the side
@@ -33,9 +33,9 @@ class LesionMetrics(Metric):
     def __init__(self) -> None:
         super().__init__()
         for name in STRATA:
-            self.add_state(f"hit_{name}", torch.zeros(N_BINS, dtype=torch.int64), dist_reduce_fx="sum")
+            add_histogram(self, f"hit_{name}", torch.int64)
             self.add_state(f"n_{name}", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("alarms", torch.zeros(N_BINS, dtype=torch.int64), dist_reduce_fx="sum")
+        add_histogram(self, "alarms", torch.int64)
         self.add_state("n_slices", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, anomaly_map: Tensor, mask: Tensor, within: Tensor | None = None) -> None:

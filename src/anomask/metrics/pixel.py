@@ -10,7 +10,7 @@ from torchmetrics import Metric
 
 from anomask.errors import DataError
 from anomask.metrics import curves
-from anomask.metrics.histogram import N_BINS, Curve, accumulate, best_dice, falling_curve, score_bins
+from anomask.metrics.histogram import Curve, accumulate, add_histogram, best_dice, falling_curve, score_bins
 
 _EIGHT = np.ones((3, 3))
 
@@ -150,8 +150,8 @@ class PixelMetrics(Metric):
         super().__init__()
         self.threshold = threshold
         for name in ("positives", "negatives"):
-            self.add_state(name, torch.zeros(N_BINS, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("overlaps", torch.zeros(N_BINS, dtype=torch.float64), dist_reduce_fx="sum")
+            add_histogram(self, name, torch.int64)
+        add_histogram(self, "overlaps", torch.float64)
         for name in ("n_regions", "n_slices", "hits", "false_alarms"):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 

@@ -1,6 +1,6 @@
 """Intervals of pixel figures: score histograms of each patient, put together again with patients drawn at random."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +37,15 @@ class PixelClusters:
         held[1] += np.bincount(bins[~lesion], minlength=N_COARSE)
         held[2] += np.bincount(bins[lesion], sample.truth.weights.cpu().numpy(), minlength=N_COARSE)
         held[3, 0] += sample.truth.n_regions
+
+    @classmethod
+    def joined(cls, parts: Sequence["PixelClusters"]) -> "PixelClusters":
+        """Return the clusters of several, each of its own slices; one that is in several is added up."""
+        whole = cls(parts[0].unit)
+        for part in parts:
+            for name, held in part.held.items():
+                whole.held[name] = whole.held[name] + held if name in whole.held else held
+        return whole
 
     def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Return each figure [r] with the clusters, in the order of their names, counted `weights` [r, n] times."""

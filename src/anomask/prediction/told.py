@@ -7,6 +7,7 @@ from typing import Any
 
 from anomask.data.loading.inputs import Inputs
 from anomask.errors import DataError, printable
+from anomask.report.text import RESEARCH_USE
 from anomask.runs.commit import current_commit
 from anomask.runs.folder import Run
 from anomask.settings.schema import PredictConfig
@@ -70,5 +71,5 @@ def about(
         "allow_gaps": config.allow_gaps,
         "min_pixels": config.min_pixels,
         "threshold": threshold,
-        "note": "For research use only; not a medical device.",
+        "note": RESEARCH_USE,
     }

@@ -1,5 +1,7 @@
 """Filling the templates of the self-contained pages: one style for all, and no name of a file can become code."""
 
+import base64
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -18,10 +20,26 @@ def fill(name: str, fields: dict[str, str]) -> str:
 
     Args:
         name: the template's file name.
-        fields: what stands in place of each field, escaped already; ``[[STYLE]]`` is the pages' common style.
+        fields: what stands in place of each field, escaped already; ``[[STYLE]]``, the pages' common style, and
+            ``[[POLICY]]`` are made here.
     """
-    fields = {"STYLE": read("page.css"), **fields}
-    return re.sub(r"\[\[([A-Z]+)\]\]", lambda found: fields[found[1]], read(name))
+    fields, template = {"STYLE": read("page.css"), **fields}, read(name)
+
+    def filled(text: str) -> str:
+        return re.sub(r"\[\[([A-Z]+)\]\]", lambda found: fields[found[1]], text)
+
+    fields["POLICY"] = policy(*map(filled, re.findall(r"<script>(.*?)</script>", template, re.DOTALL)))
+    return filled(template)
+
+
+def policy(*scripts: str) -> str:
+    """Return the content policy of a page: it fetches nothing, sends nothing, and runs these scripts alone."""
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = "".join(f" 'sha256-{digest}'" for digest in digests) or " 'none'"
+    return (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+        f"script-src{allowed}"
+    )
 
 
 def script_json(value: Any) -> str:

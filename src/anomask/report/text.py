@@ -3,14 +3,26 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+RESEARCH_USE = "For research use only; not a medical device."
+
 
 def number(value: float | None) -> str:
     """Format a figure with three decimals; '–' where it is not defined."""
     return "–" if value is None else f"{value:.3f}"
 
 
+def inline(text: object) -> str:
+    """Return a text as it stands in a line of Markdown: no HTML, no link, no line or table cell of its own.
+
+    Renderers show entities as the signs that they stand for.
+    """
+    escaped = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escaped.replace("|", "&#124;").replace("](", "]&#40;")
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Lay out a Markdown table with aligned columns."""
+    header, rows = [inline(cell) for cell in header], [[inline(cell) for cell in row] for row in rows]
     widths = [max(len(str(row[column])) for row in (header, *rows)) for column in range(len(header))]
     lines = [header, ["-" * width for width in widths], *rows]
     return "\n".join(

@@ -1,9 +1,10 @@
 """Where a run's evaluations are: one folder for each data set and checkpoint, told apart by the content of the data."""
 
-import json
 from pathlib import Path
 
-from anomask.errors import ConfigError
+from anomask.errors import ConfigError, RunError
+from anomask.reading import read_json
+from anomask.report.record.shapes import EVALUATION
 from anomask.runs.folder import Run
 
 
@@ -40,7 +41,7 @@ def find_evaluation(run: Run, fingerprint: str, checkpoint: str = "best") -> Pat
 def evaluated_with(folder: Path) -> tuple[str, str] | None:
     """Return the fingerprint of the data and the checkpoint of an evaluation, or None where there is no whole one."""
     try:
-        record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-        return record["fingerprint"], record["checkpoint"]
-    except (OSError, ValueError, LookupError, TypeError):
+        record = read_json(folder / "record.json", EVALUATION, "It is written anew.")
+    except (OSError, RunError):
         return None  # none, or a damaged one: written anew
+    return record["fingerprint"], record["checkpoint"]

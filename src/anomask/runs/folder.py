@@ -1,6 +1,5 @@
 """A run folder: what its files are called, and how to find, write and reopen one."""
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +12,14 @@ from filelock import FileLock, Timeout
 
 from anomask.errors import RunError
 from anomask.files import link_whole, remove_leftovers, write_json, write_text
+from anomask.reading import read_json, read_yaml
+from anomask.report.record.shapes import COST, FINGERPRINT, NORMAL_SCORES, SETTINGS, THRESHOLD, VALIDATION
 from anomask.runs.checkpoints import digest, load_checkpoint, write_checkpoint
 from anomask.runs.paths import RunPaths
 
 log = logging.getLogger(__name__)
 
+AGAIN = "Restore it, or train the run again."
 LOCK_WAIT = 10.0  # seconds; the workers of a process that was killed end within a few
 
 
@@ -37,13 +39,7 @@ class Run(RunPaths):
         """
         if not self.settings_file.is_file():
             raise RunError(f"no config.yaml in {self.folder}. Wanted: a run folder that anomask train wrote.")
-        try:
-            settings = yaml.safe_load(self.settings_file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise RunError(f"{self.settings_file} is damaged ({type(error).__name__}). Restore it.") from error
-        if not isinstance(settings, dict):
-            raise RunError(f"{self.settings_file} holds no settings. Wanted: what anomask train wrote. Restore it.")
-        return settings
+        return read_yaml(self.settings_file, SETTINGS, "Restore what anomask train wrote.")
 
     def load_checkpoint(self, which: str = "best") -> dict[str, Any]:
         """Load a checkpoint: `state_dict` and `settings`, plain values and tensors only.
@@ -75,7 +71,7 @@ class Run(RunPaths):
         Raises:
             RunError: the run has none, or one that was fixed with other weights.
         """
-        threshold = _read(self.threshold_file)
+        threshold = _read(self.threshold_file, THRESHOLD)
         if threshold is None:
             raise RunError(
                 f"no threshold.json in {self.folder}: its training did not finish. Go on with: anomask train "
@@ -94,7 +90,10 @@ class Run(RunPaths):
 
     def read_normal_scores(self) -> list[float] | None:
         """Read the scores of the validation normals in rising order, or None where the run did not write them."""
-        return _read(self.normal_scores_file, list)
+        scores = _read(self.normal_scores_file, NORMAL_SCORES)
+        if scores is not None and (not scores or scores != sorted(scores)):
+            raise RunError(f"{self.normal_scores_file} is damaged: it holds no scores in rising order. {AGAIN}")
+        return scores
 
     def write_validation(self, monitor: str, mode: str, value: float) -> None:
         """Write the validation figure that chose the best checkpoint: searches look at it, never at test figures."""
@@ -102,7 +101,7 @@ class Run(RunPaths):
 
     def read_validation(self) -> dict[str, Any] | None:
         """Read the validation figure: monitor, mode ('min' or 'max') and value; None where the run has none."""
-        return _read(self.validation_file)
+        return _read(self.validation_file, VALIDATION)
 
     def write_cost(self, about: dict[str, Any]) -> None:
         """Write what the training cost; the last file of a run, which is finished by it."""
@@ -110,7 +109,7 @@ class Run(RunPaths):
 
     def read_cost(self) -> dict[str, Any] | None:
         """Read what the training cost, or None where the run did not write it."""
-        return _read(self.cost_file)
+        return _read(self.cost_file, COST)
 
     def write_fingerprint(self, fingerprint: dict[str, Any]) -> None:
         """Write what the data of the training was, see `anomask.data.checks.fingerprint`."""
@@ -118,7 +117,7 @@ class Run(RunPaths):
 
     def read_fingerprint(self) -> dict[str, Any] | None:
         """Read what the data of the training was, or None where it was not verified."""
-        return _read(self.fingerprint_file)
+        return _read(self.fingerprint_file, FINGERPRINT)
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -193,13 +192,5 @@ class Run(RunPaths):
         link_whole(folder.parent / "latest", Path(folder.name))
 
 
-def _read(file: Path, kind: type = dict) -> Any:
-    if not file.is_file():
-        return None
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"{file} is damaged ({error}). Restore it, or train the run again.") from error
-    if not isinstance(found, kind):
-        raise RunError(f"{file} holds a {type(found).__name__}; wanted is a {kind.__name__}. Restore it.")
-    return found
+def _read(file: Path, shape: Any) -> Any:
+    return read_json(file, shape, AGAIN) if file.is_file() else None

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import yaml
-
+from anomask.errors import RunError
+from anomask.reading import read_yaml
+from anomask.report.record.shapes import OVERRIDES
 from anomask.runs.folder import Run
 
 log = logging.getLogger(__name__)
@@ -68,9 +69,8 @@ def after_evaluation(run: Run) -> list[str]:
 
 def typed_for(run: Run) -> list[str]:
     """Return the overrides that a run was begun with, or none where Hydra did not write them down."""
-    with suppress(OSError, yaml.YAMLError):
-        text = (run.folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8")
-        return [str(one) for one in yaml.safe_load(text) or []]
+    with suppress(OSError, RunError):  # it only helps
+        return read_yaml(run.folder / ".hydra" / "overrides.yaml", OVERRIDES, "") or []
     return []
 
 

@@ -1,6 +1,5 @@
 """Runs that broke off: a note of why, and what anyone who names such a run is told."""
 
-import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,6 +7,8 @@ from typing import Any
 
 from anomask.errors import RunError, find_user_error
 from anomask.files import write_json
+from anomask.reading import read_json
+from anomask.report.record.shapes import FAILURE as NOTE
 from anomask.runs.folder import Run
 from anomask.runs.next_command import command, typed_for
 
@@ -62,7 +63,7 @@ def remedy(run: Run) -> str:
 
 
 def _reason(run: Run) -> str | None:
-    with suppress(OSError, ValueError, LookupError, TypeError):
-        note = json.loads((run.folder / FAILURE).read_text(encoding="utf-8"))
+    with suppress(OSError, RunError):  # it only helps
+        note = read_json(run.folder / FAILURE, NOTE, "")
         return f"{note['error']}: {note['message']}"
     return None

@@ -9,7 +9,7 @@ from torch import Tensor
 from anomask.batches import SliceBatch
 from anomask.losses.codebook import CodebookLoss
 from anomask.metrics.codebook_usage import CodebookUsage
-from anomask.models.distributed import all_means
+from anomask.models.distributed import all_means, all_sum
 from anomask.models.vqvae import VQVAE
 from anomask.scoring.colour import grey, heat
 from anomask.stages.optimisation import Optimisation, require_finite
@@ -49,6 +49,8 @@ class CodebookStage(pl.LightningModule):
         reconstructed, tokens, quantised = self.vqvae(batch.image)
         losses = self.loss(batch.image, reconstructed, tokens, quantised.tokens)
         restarted = quantiser.update(quantised, generator)
+        if batch_idx == 0:  # no hook tells the start of an epoch in a run that goes on
+            self.usage.reset()
         self.usage.update(quantised.codes)
         values = {
             "train/loss": losses.total,
@@ -62,7 +64,6 @@ class CodebookStage(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log how much of the codebook the epoch used."""
         self.log_dict({f"codebook/{name}": value for name, value in self.usage.compute().items()})
-        self.usage.reset()
 
     def validation_step(self, batch: SliceBatch, batch_idx: int) -> None:
         """Log the loss on validation normals; `best` is the lowest reconstruction error."""
@@ -89,3 +90,9 @@ class CodebookStage(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the run's settings beside the weights, so that a checkpoint can be opened on its own."""
         checkpoint["settings"] = self.settings
+        checkpoint["code_counts"] = all_sum(self.usage.counts)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on counting the codes of an epoch; the first process has what all had counted."""
+        if "code_counts" in checkpoint and self.global_rank == 0:  # runs of before it have none
+            self.usage.counts = checkpoint["code_counts"].to(self.usage.counts)

@@ -1,6 +1,5 @@
 """A training run in W&B: one W&B run for the whole life of a run folder, each step once, linked to its codebook."""
 
-import json
 import re
 import secrets
 from collections.abc import Mapping
@@ -12,6 +11,8 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from anomask.files import write_json
+from anomask.reading import read_json
+from anomask.report.record.shapes import WANDB
 from anomask.runs.commit import current_commit
 from anomask.runs.folder import Run
 from anomask.tracking.client import going_on, place_of, require_names, start
@@ -138,7 +139,8 @@ class TrainingLogger(WandbLogger):
 
 def wandb_note(run: Run) -> dict[str, Any] | None:
     """Read the `id` of a run's W&B run and the highest `step` given to it, or None where it has none."""
-    return json.loads(run.wandb_file.read_text(encoding="utf-8")) if run.wandb_file.is_file() else None
+    again = "Restore it, or remove it: a new W&B run is begun then."
+    return read_json(run.wandb_file, WANDB, again) if run.wandb_file.is_file() else None
 
 
 def artefact_of(codebook: Run) -> wandb.Artifact:

@@ -289,10 +289,12 @@ def test_damaged_and_old_records_are_errors(tmp_path):
     save(tmp_path, "one", record(0.9))
     file = tmp_path / "one/seed0/record.json"
     file.write_text(file.read_text()[:100])
-    with pytest.raises(RunError, match=f"is no JSON .* make it again: {REMEDY}"):
+    with pytest.raises(RunError, match=f"is damaged .* make it again: {REMEDY}"):
         read_rows(tmp_path, {"one": None}, REMEDY)
     file.write_text("{}")
-    with pytest.raises(RunError, match="lacks bootstrap, commit, cost, image, method, pixel: an older version"):
+    with pytest.raises(
+        RunError, match="of another version: it lacks data, commit, method, bootstrap, cost, image, pixel"
+    ):
         read_rows(tmp_path, {"one": None}, REMEDY)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from anomask.metrics.lesions import RATES, STRATA
 from anomask.report.record.names import ANOMALY_MAP
-from anomask.report.text import number, table_of
+from anomask.report.text import RESEARCH_USE, inline, number, table_of
 
 SYNTHETIC = "Synthetic phantom: these scores say nothing about patients."
 
@@ -92,9 +92,13 @@ def distinct(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if not alone or row["group"] == "all"]
 
 
+def _title(record: dict[str, Any]) -> str:
+    return inline(f"# Run {record['run']}, test slices of {record['data']}")
+
+
 def brief(record: dict[str, Any]) -> str:
     """What fits a terminal: detection, and localisation by the anomaly map."""
-    parts = [f"# Run {record['run']}, test slices of {record['data']}", detection_table(record)]
+    parts = [_title(record), detection_table(record)]
     if record["pixel"]:
         parts.append(localisation_table(record, ANOMALY_MAP))
     return "\n\n".join(parts) + "\n"
@@ -103,12 +107,12 @@ def brief(record: dict[str, Any]) -> str:
 def _of(record: dict[str, Any]) -> str:
     # Of the evaluated folder; where that has none, of what the run learned from.
     source = record.get("floors_from", record["data"])
-    return "" if source == record["data"] else f" of {source}"
+    return "" if source == record["data"] else f" of {inline(source)}"
 
 
 def summary(record: dict[str, Any]) -> str:
     """The whole record as a short Markdown text."""
-    parts = [f"# Run {record['run']}, test slices of {record['data']}"]
+    parts = [_title(record), RESEARCH_USE]
     if record["synthetic"]:
         parts.append(f"**{SYNTHETIC}**")
     threshold = record["threshold"]

@@ -1,7 +1,5 @@
 """The files of a prediction: what each is called and what is in it."""
 
-import csv
-import io
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -13,12 +11,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from anomask.cells import csv_text
 from anomask.data.loading.inputs import Case
 from anomask.data.volumes.formats import to_source_geometry
 from anomask.files import write_json, write_text
 from anomask.report.pictures import to_pixels, write_map
 from anomask.report.prediction.candidates import Candidate, boxes_on_slice, find_candidates
 from anomask.report.prediction.viewer import Found, Viewer
+from anomask.report.text import RESEARCH_USE
 from anomask.scoring.colour import overlay
 
 log = logging.getLogger(__name__)
@@ -171,11 +171,5 @@ def candidate_row(rank: int, file: str, series: str, one: Candidate) -> dict[str
 
 
 def to_csv(rows: Iterable[dict[str, Any]], like: dict[str, Any]) -> str:
-    """Return rows as CSV with the columns of `like`; numbers with all their digits."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(like), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        {key: repr(value) if isinstance(value, float) else value for key, value in row.items()} for row in rows
-    )
-    return stream.getvalue()
+    """Return rows as CSV with the columns of `like` and the note on research use."""
+    return csv_text([*like, "note"], ([*(row[name] for name in like), RESEARCH_USE] for row in rows))

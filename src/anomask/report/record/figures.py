@@ -18,8 +18,9 @@ from anomask.metrics.image import (
 )
 from anomask.metrics.trivial import FEATURES, nearest_normal_distance
 from anomask.report.record.localisation import PixelTally
+from anomask.report.record.shapes import SCHEMA
+from anomask.report.text import RESEARCH_USE
 
-SCHEMA = 2
 TOP_SHARE = 0.1  # of a patient's slices, whose mean is the patient's second score
 
 
@@ -165,6 +166,7 @@ def build_record(evaluation: Evaluation, about: dict[str, Any], n_resamples: int
     unit = clusters_of(*cluster_names([s.patient for s in slices], [s.lesion_donor for s in slices]))[1]
     return {
         "schema": SCHEMA,
+        "note": RESEARCH_USE,
         **about,
         "bootstrap": {"resamples": n_resamples, "seed": seed, "unit": unit},
         "threshold": evaluation.threshold,

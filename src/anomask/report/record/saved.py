@@ -1,15 +1,15 @@
 """Reading what an evaluation wrote: scores by slice, pixel histograms by patient. Knows no torch."""
 
-import csv
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from anomask.errors import RunError
 from anomask.metrics.bootstrap import cluster_names
 from anomask.metrics.pixel_clusters import PixelClusters
+from anomask.reading import read_arrays, read_csv
+from anomask.report.record.shapes import SCORES
+
+AGAIN = "Evaluate the run again."
 
 
 def clusters_file(folder: Path, region: str) -> Path:
@@ -26,13 +26,7 @@ def read_clusters(folder: Path, region: str) -> PixelClusters | None:
     file = clusters_file(folder, region)
     if not file.is_file():
         return None
-    try:
-        with np.load(file) as arrays:
-            return PixelClusters.from_arrays(dict(arrays))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, RunError):
-            raise
-        raise RunError(f"{file} is damaged ({type(error).__name__}: {error}). Evaluate the run again.") from error
+    return read_arrays(file, PixelClusters.from_arrays, AGAIN)
 
 
 def clusters_in(tables: Sequence[dict[str, dict[str, str]]], paths: Sequence[str]) -> tuple[list[str], str]:
@@ -52,10 +46,9 @@ def read_scores(folder: Path) -> list[dict[str, str]]:
     """Read scores.csv.
 
     Raises:
-        RunError: the folder has none.
+        RunError: the folder has none, or a damaged one.
     """
     file = folder / "scores.csv"
     if not file.is_file():
         raise RunError(f"no scores.csv in {folder}. Wanted: the results of anomask evaluate.")
-    with file.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
+    return read_csv(file, SCORES, AGAIN)

@@ -3,14 +3,12 @@
 The files' names are those of `anomask.runs.folder.Run`, which needs torch for its checkpoints.
 """
 
-import json
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
+from anomask.reading import read_json, read_yaml
+from anomask.report.record import shapes
 from anomask.report.tables.columns import image, pixel
 
 FINISHED, FAILED, UNFINISHED, NOT_BEGUN, GONE = "finished", "failed", "unfinished", "not begun", "gone"
@@ -21,9 +19,6 @@ FIGURES = {
     "pixel AP": pixel("ap", "slice"),
     "pixel AP in the lung": pixel("ap", "lung"),
 }
-# What reading a damaged file may raise, and looking for a figure in a record of another shape.
-DAMAGED = (OSError, ValueError, TypeError, LookupError, AttributeError, StopIteration, yaml.YAMLError)
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast; a sweep has hundreds of settings files
 
 
 class Score(NamedTuple):
@@ -69,30 +64,28 @@ def read_job(name: str, folder: Path, without: Sequence[str]) -> Job:
         return Job(name, folder, GONE, {}, None, None, {}, [], ["its run folder is gone"])
     notes: list[str] = []
 
-    def read(file: Path, take: Callable[[Any], Any]) -> Any:
+    def read(file: Path, shape: Any, take: Callable[[Any], Any]) -> Any:
+        reader = read_yaml if file.suffix == ".yaml" else read_json
         try:
-            if not file.is_file():
-                return None
-            text = file.read_text(encoding="utf-8")
-            return take(yaml.load(text, LOADER) if file.suffix == ".yaml" else json.loads(text))
-        except DAMAGED as error:
-            notes.append(f"{file.relative_to(folder)} cannot be used ({type(error).__name__}): cut off or damaged")
+            return take(reader(file, shape, "")) if file.is_file() else None
+        except (OSError, ValueError) as error:
+            notes.append(f"{file.relative_to(folder)} cannot be used: {str(error).removeprefix(f'{file} ').strip()}")
             return None
 
     state = _state(folder)
-    if state == FAILED and (reason := read(folder / FAILURE, lambda note: str(note["message"]))):
+    if state == FAILED and (reason := read(folder / FAILURE, shapes.FAILURE, lambda note: note["message"])):
         notes.append(f"failed: {reason}")
     return Job(
         name,
         folder,
         state,
-        read(folder / "config.yaml", lambda settings: _kept(flat(settings), without)) or {},
-        read(folder / "validation.json", _score),
-        read(folder / "cost.json", lambda cost: _finite(cost["seconds"]) / 60),
+        read(folder / "config.yaml", shapes.SETTINGS, lambda settings: _kept(flat(settings), without)) or {},
+        read(folder / "validation.json", shapes.VALIDATION, _score),
+        read(folder / "cost.json", shapes.BILL, lambda cost: cost["seconds"] / 60),
         {
             file.parent.name: figures
             for file in sorted(folder.glob("evaluation/*/record.json"))
-            if (figures := read(file, _figures)) is not None
+            if (figures := read(file, shapes.SUMMARY, _figures)) is not None
         },
         _links(folder),
         notes,
@@ -129,18 +122,13 @@ def _links(folder: Path) -> list[tuple[str, Path]]:
 
 
 def _score(content: dict[str, Any]) -> Score:
-    score = Score(str(content["monitor"]), content["mode"], _finite(content["value"]))
+    score = Score(content["monitor"], content["mode"], float(content["value"]))
     if score.mode not in ("min", "max"):
         raise ValueError(f"mode is {score.mode!r}; wanted: min or max")
     return score
 
 
 def _figures(record: dict[str, Any]) -> dict[str, float | None]:
-    found = {title: read(record) for title, read in FIGURES.items()}
-    return {title: None if value is None else _finite(value) for title, value in found.items()}
-
-
-def _finite(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no finite number")
-    return float(value)
+    if not any(row["group"] == "all" for row in record["image"]):
+        raise ValueError("it has no figures of all diseases together")
+    return {title: read(record) for title, read in FIGURES.items()}

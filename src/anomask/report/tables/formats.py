@@ -1,13 +1,18 @@
 """A paper table as Markdown, LaTeX and CSV. Knows no torch."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from anomask.cells import csv_text
 from anomask.report.tables.columns import Column
 from anomask.report.tables.rows import Cell, Row
-from anomask.report.text import table
+from anomask.report.text import inline, table
+
+# Marks of bold type that no text has, until everything else is escaped.
+BOLD_BEGINS, BOLD_ENDS = "\x02", "\x03"
+BOLD = BOLD_BEGINS + "{}" + BOLD_ENDS
+SIGNS = {sign: f"\\{sign}" for sign in "_%&#{}$"} | {BOLD_BEGINS: "", BOLD_ENDS: ""}
+SIGNS |= {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "–": "--", "±": r"$\pm$"}
 
 
 class Filled(NamedTuple):
@@ -30,33 +35,28 @@ def without_empty(filled: Filled) -> Filled:
 
 def markdown(filled: Filled) -> str:
     """Return the table as Markdown."""
-    return f"# {filled.title}\n\n{table(_header(filled), _lines(filled, '**{}**', '±'))}\n\n{filled.about}\n"
+    lines = table(_header(filled), _lines(filled, "**{}**", "±"))
+    return f"# {inline(filled.title)}\n\n{lines}\n\n{inline(filled.about)}\n"
 
 
 def latex(filled: Filled) -> str:
     """Return the table as LaTeX; needs the package booktabs."""
-    head, *lines = (
-        " & ".join(_escape(cell) for cell in line) + r" \\"
-        for line in [_header(filled), *_lines(filled, r"\textbf{{{}}}", r"$\pm$")]
-    )
+    head, *lines = (" & ".join(map(_escape, line)) + r" \\" for line in [_header(filled), *_lines(filled, BOLD, "±")])
     body = "\n".join(lines)
+    about = " ".join(filled.about.split())  # a comment ends with its line
     places = "ll" + "r" * (len(filled.columns) + 1)
     return (
-        f"% {filled.about}\n\\begin{{table}}\n\\caption{{{_escape(filled.title)}}}\n\\begin{{tabular}}{{{places}}}\n"
+        f"% {about}\n\\begin{{table}}\n\\caption{{{_escape(filled.title)}}}\n\\begin{{tabular}}{{{places}}}\n"
         f"\\toprule\n{head}\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
     )
 
 
 def as_csv(filled: Filled) -> str:
     """Return every figure with its spread, interval and p-value, unrounded."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     parts = {"mean": 0, "spread": 1, "low": 2, "high": 3, "p": 5}  # places in a cell
-    writer.writerow(["method", "family", "seeds", *(f"{name}_{part}" for name in filled.columns for part in parts)])
-    for row, line in zip(filled.rows, filled.cells, strict=True):
-        values = [cell[place] for cell in line for place in parts.values()]
-        writer.writerow([*_about(row), *("" if value is None else value for value in values)])
-    return stream.getvalue()
+    header = ["method", "family", "seeds", *(f"{name}_{part}" for name in filled.columns for part in parts)]
+    rows = zip(filled.rows, filled.cells, strict=True)
+    return csv_text(header, ([*_about(row), *(cell[p] for cell in line for p in parts.values())] for row, line in rows))
 
 
 def footnote(rows: Sequence[Row], against: Row) -> str:
@@ -104,4 +104,9 @@ def _text(cell: Cell, column: Column, bold: str, plus_minus: str) -> str:
 
 
 def _escape(text: str) -> str:
-    return text.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&").replace("–", "--")
+    # No cell is a command: what LaTeX reads as one is set as a sign.
+    if text.startswith(BOLD_BEGINS):
+        bold, _, rest = text.removeprefix(BOLD_BEGINS).partition(BOLD_ENDS)
+        return rf"\textbf{{{_escape(bold)}}}{_escape(rest)}"
+    opened = "{}" if text[:1] in ("[", "*") else ""  # which the end of the line above would take for its own
+    return opened + "".join(SIGNS.get(sign, sign) for sign in " ".join(text.split()))

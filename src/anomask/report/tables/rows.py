@@ -1,16 +1,15 @@
 """The figures of a paper table from result records: mean, spread over seeds, intervals, best. Knows no torch."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
 
 from anomask.errors import ConfigError, RunError, did_you_mean
+from anomask.reading import read_json
+from anomask.report.record.shapes import RECORD
 from anomask.report.tables.columns import Column, Record, image, pixel
 from anomask.report.tables.paired import auroc_difference, pixel_difference
-
-NEEDED = {"method", "image", "pixel", "cost", "bootstrap", "commit"}
 
 
 class Row(NamedTuple):
@@ -78,13 +77,9 @@ def _read_seeds(folder: Path, remedy: str) -> dict[int, Record]:
 
 def _read(file: Path, remedy: str) -> Record:
     again = f"Remove {file.parent} and make it again: {remedy}"
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"{file} is no JSON ({error}). {again}") from error
-    lacking = sorted(NEEDED - record.keys()) if isinstance(record, dict) else sorted(NEEDED)
-    if lacking:
-        raise RunError(f"{file} lacks {', '.join(lacking)}: an older version wrote it. {again}")
+    record = read_json(file, RECORD, again)
+    if not any(row["group"] == "all" for row in record["image"]):
+        raise RunError(f"{file} is damaged: it has no figures of all diseases together. {again}")
     return record
 
 
