@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 export MPLBACKEND := Agg
 export WANDB_SILENT := true
 
-.PHONY: help demo tables study study9 study10 study11 study13 study-draem limits reproduce benchmark baselines-env anomalib test test-all lint licences audit docs clean
+.PHONY: help demo tables study study9 study10 study11 study13 study-draem limits reproduce benchmark baselines-env anomalib test test-all lint licences hashes audit docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -120,6 +120,9 @@ lint: $(VENV)/installed ## style of the code
 
 licences: $(VENV)/installed ## THIRD_PARTY.md: the licence of every package that the project is tested with
 	$(RUN) supply/licences.py
+
+hashes: $(VENV)/installed ## constraints-hashed.txt: digests of what pip installs here
+	$(RUN) supply/hashes.py
 
 audit: licences ## and known weaknesses of these packages, where pip-audit is installed and reaches its data
 	@if command -v pip-audit > /dev/null; then pip-audit --disable-pip --no-deps -r constraints.txt; \

@@ -25,24 +25,28 @@ SEED = int(os.environ.get("KILL_SEED", "0"))
 pytestmark = pytest.mark.slow
 
 
-def killed(log, used, work, *arguments, look=lambda: None, **changes):
+def killed(log, used, work, *arguments, look=lambda: None, made=None):
     """Kill a piece of work `KILLS` times, each time started again; look at what is there; let it end at last.
 
     Args:
         log: file for what it says.
         used: seconds of CPU time that it takes uninterrupted.
-        work, arguments, changes: see `attempt`.
+        work, arguments: see `attempt`.
         look: raises where something half-written would be taken.
+        made: what the work makes and goes on with; where it was done before the kill came, it begins anew.
     """
-    moments, survived = random.Random(f"{SEED} {work.__name__} {arguments}"), 0
-    for _ in range(KILLS):
-        survived += attempt(log, work, *arguments, kill_at=moments.uniform(0, used), **changes)[1]
+    moments, kills, attempts = random.Random(f"{SEED} {work.__name__} {used}"), 0, 0
+    while kills < KILLS:
+        attempts += 1
+        assert attempts <= 10 * KILLS, "next to no kill comes in time"
+        in_time = attempt(log, work, *arguments, kill_at=moments.uniform(0, used))[1]
+        kills += in_time
         look()
+        if not in_time and made is not None:
+            shutil.rmtree(made)
     attempt(log, work, *arguments)
     look()
-    sys.stdout.write(
-        f"{work.__name__} {arguments[2:]}: {KILLS} tried, {survived} of them before the end, all survived\n"
-    )
+    sys.stdout.write(f"{work.__name__}: killed {kills} times in {attempts} attempts, survived all\n")
 
 
 def whole_files(run):
@@ -83,7 +87,7 @@ def test_a_killed_training_goes_on_to_what_an_uninterrupted_one_is(kind, toy_fol
     one, other, log = tmp_path / "one", tmp_path / "other", tmp_path / "log"
     used, _ = attempt(log, work, one, toy_folder, "run", *overrides)
     run = Run(other / "runs/run")
-    killed(log, used, work, other, toy_folder, "run", *overrides, look=lambda: whole_files(run))
+    killed(log, used, work, other, toy_folder, "run", *overrides, look=lambda: whole_files(run), made=run.folder)
     assert_same_run(Run(one / "runs/run"), run)
     assert not [file for file in run.folder.rglob(".*.part*") if file.is_file()]
 
@@ -155,7 +159,7 @@ def test_a_killed_preparation_goes_on_to_the_same_slices(tmp_path):
     ones(tmp_path / "in", patients=8)
     log, key = tmp_path / "log", tmp_path / "key"
     used, _ = attempt(log, works.prepared, tmp_path / "in", tmp_path / "one", key)
-    killed(log, used, works.prepared, tmp_path / "in", tmp_path / "other", key)
+    killed(log, used, works.prepared, tmp_path / "in", tmp_path / "other", key, made=tmp_path / "other")
     one, other = (tree(tmp_path / out) for out in ("one", "other"))
     assert one.keys() == other.keys() and all(other[name] == text for name, text in one.items() if "png" in name)
     assert one["manifest.csv"] == other["manifest.csv"]
@@ -166,7 +170,7 @@ def test_a_killed_sweep_goes_on_to_the_same_runs(toy_folder, tmp_path):
     for home in homes:
         home.mkdir()
     used, _ = attempt(log, works.swept, homes[0], toy_folder)
-    killed(log, used, works.swept, homes[1], toy_folder)
+    killed(log, used, works.swept, homes[1], toy_folder, made=homes[1] / "runs")
     jobs = [sorted((home / "runs/sweeps/two").glob("toy_*")) for home in homes]
     assert len(jobs[0]) == 2 and [job.name for job in jobs[0]] == [job.name for job in jobs[1]]
     for one, other in zip(*jobs, strict=True):

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from anomask.cells import neutral
 from anomask.data.volumes.faults import OnFault, log_fault
 from anomask.data.volumes.geometry import LeftOut
 from anomask.data.volumes.walk import files_below
@@ -110,7 +111,7 @@ class Account:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(("file", "became", "because", "name"))
             for path in sorted(self.entries):
-                writer.writerow((self.inside(path), *map(printable, self.entries[path])))
+                writer.writerow(map(neutral, (self.inside(path), *map(printable, self.entries[path]))))
 
     def say(self) -> None:
         """Log the summary."""
