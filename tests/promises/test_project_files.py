@@ -40,3 +40,14 @@ def test_every_package_has_a_line_with_its_licence():
     listed = re.findall(r"^\| ([\w.-]+) \| (\S+) \| (.+) \|$", (ROOT / "THIRD_PARTY.md").read_text(), re.M)
     assert [row[:2] for row in listed if row[0] != "Package"] == pinned  # written anew with: make licences
     assert all(row[2].strip() for row in listed)
+
+
+def test_every_package_but_torch_has_a_digest():
+    def packages(file):
+        found = re.findall(r"^([\w.-]+)==(\S+)", (ROOT / file).read_text(), re.M)
+        return {(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in found}
+
+    pinned = {one for one in packages("constraints.txt") if one[0] != "torch"}
+    assert packages("constraints-hashed.txt") == pinned  # written anew with: make hashes
+    lines = [line for line in (ROOT / "constraints-hashed.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"\S+ --hash=sha256:[0-9a-f]{64}", line) for line in lines)
