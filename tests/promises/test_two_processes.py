@@ -96,8 +96,8 @@ def test_the_command_line_starts_both_processes_in_one_run_folder(toy_folder, tm
         assert (folder / "checkpoints/last.ckpt").is_file() and Run(folder).read_cost()["devices"] == "1 x 2 cpu"
         assert len(list(folder.glob("metrics*.csv"))) == 1
     assert Run(folder).read_threshold()["n_normals"] == 12
-    call("train", f"resume={folder}", "trainer.max_steps=4", folder=tmp_path)
-    assert len(list(folder.glob("metrics*.csv"))) == 2 and Run(folder).read_cost()["steps"] == 4
+    call("train", f"resume={folder}", "trainer.max_steps=6", folder=tmp_path)
+    assert len(list(folder.glob("metrics*.csv"))) == 2 and Run(folder).read_cost()["steps"] == 6
 
 
 def as_srun(rank, folder, toy_folder, *more):
