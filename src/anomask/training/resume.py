@@ -58,7 +58,7 @@ def resumption(wanted: str, runs: str, overrides: Sequence[Override]) -> Resumpt
     lacking = lacking or [f"paths.{name}" for name in ("data", "cache", "runs") if name not in saved["paths"]]
     if lacking:
         raise RunError(
-            f"{run.settings_file} lacks {', '.join(lacking)}: it is damaged. Copy the run folder again, or train it anew."
+            f"{run.settings_file} lacks {', '.join(lacking)}: it is damaged. Copy the run folder again, or train it."
         )
     here = str(run.folder)
     saved |= {name: moved(saved[name], str(saved["run"]), here) for name in ("callbacks", "logger", "trainer")}
