@@ -27,7 +27,7 @@ STEPS = ["trainer.max_steps=6", "model.quantiser.restart_warmup=1", "model.quant
 # float32 rounds to 6e-8 and sums come in another order: 4e-7 was seen here. Losses that are averaged over processes one
 # by one, or batch norms of one process, are off by 1e-2 at the first step.
 LOSS = dict(rel=1e-5, abs=1e-7)
-WEIGHT = dict(rtol=1e-5, atol=1e-5)
+WEIGHT = dict(rtol=1e-4, atol=1e-4)  # Adam makes steps of a fixed size of gradients that are all rounding
 MIXED = ["augment=ct", "synthesiser.painter.image_share=0.5"]  # half painted, half corrupted in feature space
 
 
