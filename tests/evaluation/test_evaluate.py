@@ -2,6 +2,7 @@
 
 import json
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from anomask.errors import RunError
 from anomask.evaluation import evaluate as evaluation
 from tests.conftest import evaluated
 from tests.promises.test_entries import call_here
+
+GOLDEN = Path(__file__).parents[1] / "golden/run/evaluation/toy"
 
 
 def everything(folder):
@@ -49,7 +52,8 @@ def test_of_two_evaluations_of_one_name_at_once_neither_writes_over_the_other(de
     def beside_another(stage, data, *rest):
         other = folder / data.whole.folder.name
         other.mkdir(parents=True)
-        (other / "record.json").write_text(json.dumps({"fingerprint": "b" * 64, "checkpoint": "best"}))
+        record = json.loads((GOLDEN / "record.json").read_text()) | {"fingerprint": "b" * 64}
+        (other / "record.json").write_text(json.dumps(record))
         return score(stage, data, *rest)
 
     monkeypatch.setattr(evaluation, "score", beside_another)

@@ -297,11 +297,13 @@ def test_another_body_part_is_a_warning(bright, tmp_path, caplog):
 def test_the_window_is_the_one_of_the_run(tmp_path):
     run = Run(tmp_path)
     assert choose_window(None, run) == LUNG and choose_window([-1000, 400], run) == (-1000, 400)
-    (tmp_path / "fingerprint.json").write_text(json.dumps({"preparation": {"common": {"window": [-1000, 1000]}}}))
+    (tmp_path / "fingerprint.json").write_text(
+        json.dumps({"sha256": None, "preparation": {"common": {"window": [-1000, 1000]}}})
+    )
     assert choose_window(None, run) == choose_window("wide", run) == (-1000, 1000)
     with pytest.raises(ConfigError, match=r"window is lung; the run was trained on slices of the window \[-1000"):
         choose_window("lung", run)
-    (tmp_path / "fingerprint.json").write_text(json.dumps({"preparation": None}))
+    (tmp_path / "fingerprint.json").write_text(json.dumps({"sha256": None, "preparation": None}))
     assert choose_window(None, run) == LUNG
 
 

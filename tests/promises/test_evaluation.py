@@ -42,7 +42,7 @@ def test_rows_carry_intervals_floors_and_lesions(detector):
     maps = sorted((folder / "maps").rglob("*.png"))
     assert len(maps) == 22 and np.asarray(Image.open(maps[0])).dtype == np.uint16
     lines = (folder / "scores.csv").read_text().splitlines()
-    assert lines[0].endswith("pixel_region,pixel_auroc,pixel_ap,pixel_dice") and len(lines) == 23
+    assert lines[0].endswith("pixel_region,pixel_auroc,pixel_ap,pixel_dice,note") and len(lines) == 23
     text = (folder / "summary.md").read_text()
     assert (
         "oracle Dice" in text

@@ -12,7 +12,7 @@ from tests.promises.test_configs import ENTRIES
 from tests.promises.test_entries import call_here
 
 GROUPS = {path.name for path in CONF_FOLDER.iterdir() if path.is_dir()}
-PARTS = ("groups", "donors", "scales", "strengths", "rows")  # lists and mappings, whose parts are set
+PARTS = ("groups", "donors", "folders", "scales", "strengths", "rows")  # lists and mappings, whose parts are set
 
 
 def assignments(entry):

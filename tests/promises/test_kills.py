@@ -1,7 +1,6 @@
 """Work that is killed at random moments and started again: nothing half-written is taken, nothing is lost.
 
-``KILLS`` is the number of kills of each kind, ``KILL_SEED`` makes other moments. The figures of a long round are in
-docs/evidence/reliability.md.
+``KILLS`` is the number of kills of each kind, ``KILL_SEED`` makes other moments; see docs/evidence/reliability.md.
 """
 
 import json

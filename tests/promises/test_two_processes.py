@@ -12,7 +12,9 @@ import torch
 import torch.multiprocessing as mp
 from pytorch_lightning.utilities import rank_zero_only
 
+from anomask.batches import SliceBatch
 from anomask.build import build_stage
+from anomask.data.loading.frame import WHOLE
 from anomask.runs.folder import Run
 from anomask.settings.compose import CONF_FOLDER
 from anomask.training.train import train
@@ -25,7 +27,7 @@ STEPS = ["trainer.max_steps=6", "model.quantiser.restart_warmup=1", "model.quant
 # float32 rounds to 6e-8 and sums come in another order: 4e-7 was seen here. Losses that are averaged over processes one
 # by one, or batch norms of one process, are off by 1e-2 at the first step.
 LOSS = dict(rel=1e-5, abs=1e-7)
-WEIGHT = dict(rtol=1e-5, atol=1e-5)
+WEIGHT = dict(rtol=1e-4, atol=1e-4)  # Adam makes steps of a fixed size of gradients that are all rounding
 MIXED = ["augment=ct", "synthesiser.painter.image_share=0.5"]  # half painted, half corrupted in feature space
 
 
@@ -73,7 +75,9 @@ def test_two_processes_train_both_stages_like_one(tiny):
 
     detector, one = run_of(second), fit(also_alone)
     columns = [f"train/{name}" for name in ("loss", "restoration", "normal", "anomalous")]
-    assert_alike(detector, one, [*columns, "val/synthetic_ap"])
+    assert_alike(detector, one, columns)
+    # Of scores that differ by rounding a few pixels change places.
+    assert logged(detector, "val/synthetic_ap") == pytest.approx(logged(one, "val/synthetic_ap"), rel=1e-3)
     found, wanted = detector.read_threshold(), one.read_threshold()
     assert found["n_normals"] == len(detector.read_normal_scores()) == 12  # each validation normal once
     assert found["pixel"]["n_pixels"] == wanted["pixel"]["n_pixels"]
@@ -92,8 +96,8 @@ def test_the_command_line_starts_both_processes_in_one_run_folder(toy_folder, tm
         assert (folder / "checkpoints/last.ckpt").is_file() and Run(folder).read_cost()["devices"] == "1 x 2 cpu"
         assert len(list(folder.glob("metrics*.csv"))) == 1
     assert Run(folder).read_threshold()["n_normals"] == 12
-    call("train", f"resume={folder}", "trainer.max_steps=4", folder=tmp_path)
-    assert len(list(folder.glob("metrics*.csv"))) == 2 and Run(folder).read_cost()["steps"] == 4
+    call("train", f"resume={folder}", "trainer.max_steps=6", folder=tmp_path)
+    assert len(list(folder.glob("metrics*.csv"))) == 2 and Run(folder).read_cost()["steps"] == 6
 
 
 def as_srun(rank, folder, toy_folder, *more):
@@ -170,5 +174,9 @@ def test_every_trained_parameter_gets_a_gradient(name, tiny):
     """Processes would wait for one that does not."""
     stage = build_stage(tiny(f"experiment=baseline_{name}", *TINY_BASELINES.get(name, ()))).train()
     if stage.method.learns:
-        stage.method.loss(torch.rand(4, 1, 32, 32), torch.Generator().manual_seed(0)).backward()
+        image, lung = torch.rand(4, 1, 32, 32), torch.zeros(4, 1, 32, 32, dtype=torch.bool)
+        lung[..., 4:28, 4:28] = True
+        known, frame = torch.ones(4, dtype=torch.bool), torch.tensor([WHOLE] * 4)
+        batch = SliceBatch(image, torch.arange(4), torch.zeros_like(lung), lung, known, known, frame)
+        stage.method.training_loss(batch, torch.Generator().manual_seed(0)).backward()
         assert [name for name, p in stage.named_parameters() if p.requires_grad and p.grad is None] == []

@@ -70,9 +70,8 @@ def _row(left: str, right: str, width: int) -> str:
     head = " " * INDENT + left
     lines = textwrap.wrap(right, width - COLUMN, break_long_words=False) or [""]
     if len(head) > COLUMN - 2:
-        heads = textwrap.wrap(
-            head, width, subsequent_indent=" " * 2 * INDENT, break_on_hyphens=False, break_long_words=False
-        )
+        indents = {"initial_indent": " " * INDENT, "subsequent_indent": " " * 2 * INDENT}
+        heads = textwrap.wrap(left, width, **indents, break_on_hyphens=False, break_long_words=False)
         return "\n".join([*heads, *(" " * COLUMN + line for line in lines if line)]) + "\n"
     rest = [" " * COLUMN + line for line in lines[1:]]
     return "\n".join([f"{head:{COLUMN}}{lines[0]}".rstrip(), *rest]) + "\n"

@@ -22,6 +22,9 @@ from anomask.training.train import train
 log = logging.getLogger(__name__)
 
 
+WHOLE = ("name", "run", "seed", "stage", "data", "paths", "trainer", "logger")  # of the settings of a run that trains
+
+
 class Resumption(NamedTuple):
     """A run that is to go on."""
 
@@ -51,6 +54,12 @@ def resumption(wanted: str, runs: str, overrides: Sequence[Override]) -> Resumpt
     saved = checked(run.read_settings(), run.settings_file, callbacks_typed(overrides))
     if "callbacks" not in saved:
         raise RunError(f"{run.folder} was made by anomask external, which has nothing to go on from. Run that again.")
+    lacking = [name for name in WHOLE if name not in saved]
+    lacking = lacking or [f"paths.{name}" for name in ("data", "cache", "runs") if name not in saved["paths"]]
+    if lacking:
+        raise RunError(
+            f"{run.settings_file} lacks {', '.join(lacking)}: it is damaged. Copy the run folder again, or train it."
+        )
     here = str(run.folder)
     saved |= {name: moved(saved[name], str(saved["run"]), here) for name in ("callbacks", "logger", "trainer")}
     saved |= {"run": here, "resume": None}

@@ -82,4 +82,4 @@ def test_an_empty_folder_and_a_missing_input_are_errors(tmp_path):
     with pytest.raises(DataError, match=r"nothing to predict in .*Wanted: 8-bit grey slices \(\.png"):
         find_inputs(tmp_path, None, account(tmp_path))
     with pytest.raises(DataError, match="nothing at .*nowhere"):
-        find_inputs(tmp_path / "nowhere", None, account(tmp_path))
+        find_inputs(tmp_path / "nowhere", None, account(tmp_path / "nowhere"))
