@@ -8,6 +8,7 @@ import pytest
 
 from anomask.errors import RunError
 from anomask.reading import fault, read_arrays, read_csv, read_json, read_yaml
+from anomask.report.record.saved import read_scores
 from anomask.report.record.shapes import RECORD, SCORES
 
 SHAPE = {"value": float, "count?": int, "rows": [{"name": str}], "note?": (str, None)}
@@ -82,6 +83,13 @@ def test_damaged_tables_name_the_line(content, said, tmp_path):
     file.write_text(content)
     with pytest.raises(RunError, match=f"{said}.*Do this"):
         read_csv(file, SCORES, "Do this.")
+
+
+@pytest.mark.parametrize(("rows", "said"), [("", "it has no slices"), ("a,b,c,1\na,b,c,2\n", "it has a slice twice")])
+def test_scores_of_no_slice_or_of_one_twice_are_damaged(rows, said, tmp_path):
+    (tmp_path / "scores.csv").write_text(f"path,patient,disease,score\n{rows}")
+    with pytest.raises(RunError, match=f"{said}. Evaluate the run again"):
+        read_scores(tmp_path)
 
 
 def test_damaged_arrays_are_one_error(tmp_path):

@@ -51,4 +51,7 @@ def read_scores(folder: Path) -> list[dict[str, str]]:
     file = folder / "scores.csv"
     if not file.is_file():
         raise RunError(f"no scores.csv in {folder}. Wanted: the results of anomask evaluate.")
-    return read_csv(file, SCORES, AGAIN)
+    rows = read_csv(file, SCORES, AGAIN)
+    if not rows or len({row["path"] for row in rows}) < len(rows):
+        raise RunError(f"{file} is damaged: it has {'a slice twice' if rows else 'no slices'}. {AGAIN}")
+    return rows
