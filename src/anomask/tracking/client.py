@@ -1,6 +1,8 @@
 """Start a W&B run that never stops the program: without a key or a network it is offline, with one warning."""
 
 import logging
+import os
+import secrets
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,13 +25,19 @@ FLUSH_SECONDS = 0.2  # until a row is in the run's file, where a killed process 
 FINISH_SECONDS = 300  # for uploads at the end (the client's own limit is none); what is left stays on disk
 
 
+def new_id() -> str:
+    """Return an id for a new W&B run: the one that a W&B agent has given this program, where it runs under one."""
+    given = os.environ.get(wandb.env.RUN_ID) if os.environ.get(wandb.env.SWEEP_ID) else None
+    return given or secrets.token_hex(6)
+
+
 def start(offline: bool, folder: Path, **about: Any) -> wandb.Run:
     """Start a W&B run, or go on with the one that `id` names.
 
     Args:
         offline: whether nothing is sent; `WANDB_MODE` can say so too.
         folder: its subfolder ``wandb`` gets the run's files, which `wandb sync` uploads later.
-        about: other arguments of `wandb.init`.
+        about: other arguments of `wandb.init`. Under a W&B agent the project, the entity and the id are the agent's.
 
     Returns:
         a run that is online if that was wanted and possible, else offline; switched off if not even that is possible
@@ -49,6 +57,8 @@ def start(offline: bool, folder: Path, **about: Any) -> wandb.Run:
         show_info=False,
         quiet=True,
     )
+    if os.environ.get(wandb.env.SWEEP_ID):
+        about = {key: value for key, value in about.items() if key not in ("project", "entity", "id")}
     for attempt in (mode, "offline"):
         try:
             return wandb.init(mode=attempt, dir=str(folder), settings=limits, **about)

@@ -1,7 +1,6 @@
 """A training run in W&B: one W&B run for the whole life of a run folder, each step once, linked to its codebook."""
 
 import re
-import secrets
 from collections.abc import Mapping
 from typing import Any, TypedDict, Unpack
 
@@ -15,7 +14,7 @@ from anomask.reading import read_json
 from anomask.report.record.shapes import WANDB
 from anomask.runs.commit import current_commit
 from anomask.runs.folder import Run
-from anomask.tracking.client import going_on, place_of, require_names, start
+from anomask.tracking.client import going_on, new_id, place_of, require_names, start
 
 
 class About(TypedDict, total=False):
@@ -60,7 +59,7 @@ class TrainingLogger(WandbLogger):
         **about: Unpack[About],
     ) -> None:
         earlier = wandb_note(run) if goes_on else None
-        self.note = earlier or {"id": secrets.token_hex(6), "step": -1}
+        self.note = earlier or {"id": new_id(), "step": -1}
         self.run, self.is_codebook = run, settings["stage"]["name"] == "codebook"
         self.logged = self.step = self.note["step"]
         self.row: dict[str, Any] = {}
