@@ -12,7 +12,12 @@ from wandb.wandb_agent import Agent, run_agent
 
 plan = json.loads(Path(sys.argv[1]).read_text())
 commands = iter(
-    {"type": "run", "program": "anomask", "run_id": name, "args": {key: {"value": value} for key, value in args.items()}}
+    {
+        "type": "run",
+        "program": "anomask",
+        "run_id": name,
+        "args": {key: {"value": value} for key, value in args.items()},
+    }
     for name, args in plan["runs"].items()
 )
 

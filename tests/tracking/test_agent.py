@@ -38,7 +38,7 @@ def test_an_agent_trains_the_example_with_the_ids_and_values_it_gave(toy_folder,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert re.search(f"^anomask train: {share}.* 7", done.stderr, re.MULTILINE), done.stderr[-3000:]
+    assert re.search(f"^anomask train: {share}: got 7, wanted", done.stderr, re.MULTILINE), done.stderr[-3000:]
     folders = [folder for folder in (tmp_path / "runs").glob("*/*") if (folder / "cost.json").is_file()]
     found = {one_run(folder).run.run_id: folder for folder in folders}
     assert found.keys() == {"run0.25", "run0.5"}

@@ -34,6 +34,11 @@ RANGES = {
     "bootstrap": NUMBER,
     "model.*.blocks": NUMBER,
 }
+PAINTER = "synthesiser.painter."
+SHARES = ("image_share", "nodule_share", "coverage", "strength", "target", "least_rise", "blur", "noise")
+RANGES |= dict.fromkeys((f"{PAINTER}{name}" for name in SHARES), (0, 1))
+RANGES |= dict.fromkeys((f"{PAINTER}{name}" for name in ("scales_px", "radius_px", "edge")), ABOVE_0)
+RANGES |= {f"{PAINTER}most_nodules": COUNT, f"{PAINTER}texture": NUMBER}
 RANGES |= dict.fromkeys(("trainer.devices", "trainer.num_nodes", "trainer.accumulate_grad_batches"), COUNT)
 RANGES |= dict.fromkeys(("batch_size", "data.batch_size", "seeds", "limit", "min_pixels", "workers"), COUNT)
 RANGES |= dict.fromkeys((f"model.*{name}" for name in ("width", "n_codes", "depth", "heads", "channels")), COUNT)
