@@ -13,6 +13,7 @@ from PIL import Image
 
 from anomask.evaluation.evaluate import evaluate
 from anomask.prediction.predict import predict
+from anomask.prediction.run_model import model_of
 from anomask.runs.folder import Run
 from anomask.settings.compose import CONF_FOLDER, plain, register
 from anomask.settings.schema import EvaluateConfig, PredictConfig
@@ -192,4 +193,5 @@ def predicted(run, place, **changes):
     register()
     with initialize_config_dir(str(CONF_FOLDER), version_base="1.3"):
         given = OmegaConf.to_container(compose("predict", [f"run={run.folder}", f"input={place}"]))
-    return predict(PredictConfig(**(given | {"progress": False, "min_pixels": 4, "names": "input"} | changes)), run)
+    config = PredictConfig(**(given | {"progress": False, "min_pixels": 4, "names": "input"} | changes))
+    return predict(config, model_of(run, config.checkpoint))

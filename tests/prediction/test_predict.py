@@ -15,8 +15,9 @@ from PIL import Image
 from anomask.batches import Detection
 from anomask.data.volumes.window import to_grey
 from anomask.errors import ConfigError, DataError, RunError
-from anomask.prediction import predict as module
+from anomask.prediction import run_model as module
 from anomask.prediction.predict import choose_window
+from anomask.prediction.run_model import model_of
 from anomask.runs.folder import Run
 from anomask.training.train import train
 from tests.conftest import TINY, evaluated, predicted, run_of, save, settings_of, toy_slice
@@ -294,17 +295,18 @@ def test_another_body_part_is_a_warning(bright, tmp_path, caplog):
     assert "lung is seen" not in caplog.text
 
 
-def test_the_window_is_the_one_of_the_run(tmp_path):
-    run = Run(tmp_path)
-    assert choose_window(None, run) == LUNG and choose_window([-1000, 400], run) == (-1000, 400)
-    (tmp_path / "fingerprint.json").write_text(
-        json.dumps({"sha256": None, "preparation": {"common": {"window": [-1000, 1000]}}})
-    )
-    assert choose_window(None, run) == choose_window("wide", run) == (-1000, 1000)
+def test_the_window_is_the_one_of_the_run(bright, tmp_path):
+    run = bright(32)
+    card = model_of(run).card
+    assert choose_window(None, card) == LUNG and choose_window([-1000, 400], card) == (-1000, 400)
+    about = {"sha256": None, "preparation": {"common": {"window": [-1000, 1000]}}}
+    run.fingerprint_file.write_text(json.dumps(about))
+    card = model_of(run).card
+    assert choose_window(None, card) == choose_window("wide", card) == (-1000, 1000)
     with pytest.raises(ConfigError, match=r"window is lung; the run was trained on slices of the window \[-1000"):
-        choose_window("lung", run)
-    (tmp_path / "fingerprint.json").write_text(json.dumps({"sha256": None, "preparation": None}))
-    assert choose_window(None, run) == LUNG
+        choose_window("lung", card)
+    run.fingerprint_file.write_text(json.dumps({"sha256": None, "preparation": None}))
+    assert choose_window(None, model_of(run).card) == LUNG
 
 
 # ------------------------------------------------------------------------------------------------------------- faults

@@ -6,6 +6,7 @@ import shutil
 import time
 from contextlib import suppress
 from copy import deepcopy
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -20,6 +21,7 @@ from anomask.errors import AnomaskError
 from anomask.evaluation.compare import compare
 from anomask.evaluation.floors import read_floors
 from anomask.prediction.predict import choose_window, decision_of
+from anomask.prediction.run_model import card_of
 from anomask.report.record.saved import read_clusters, read_scores
 from anomask.report.sweep.jobs import read_job
 from anomask.report.sweep.page import page
@@ -95,13 +97,14 @@ def changed(value, way, new):
 def use(run, home):
     """Use a run in every way that reads its files; only our own errors are kept to ourselves."""
     other = Run(home / "whole")
+    opened = SimpleNamespace(settings=other.read_settings())
     evaluation = run.folder / "evaluation/toy"
     uses = [
         lambda: require_finished(run),
         lambda: remedy(run),
         lambda: find_run(str(run.folder), str(home), "detector"),
-        lambda: decision_of(run, run.read_threshold(), run.read_normal_scores()).percentile(0.5),
-        lambda: choose_window(None, run),
+        lambda: decision_of(card_of(run, opened, "best")).percentile(0.5),
+        lambda: choose_window(None, card_of(run, opened, "best")),
         run.read_validation,
         lambda: wandb_note(run),
         lambda: read_floors(run.floors_file),

@@ -14,6 +14,8 @@ VERBS = {
     "train": "one training, or many with -m: a detector, a codebook, a comparison method",
     "evaluate": "score a test set with a trained run: figures, pictures, report",
     "predict": "scores, maps and lesion candidates of new slices or volumes",
+    "export": "a detector as one file, for predictions without its run folder",
+    "describe": "what a detector is: training, thresholds, figures, limits",
     "compare": "two evaluated runs on the same slices, with intervals of the difference",
     "sweep": "the jobs of train -m on one page",
     "tables": "a table of results from the records of evaluations",

@@ -15,18 +15,14 @@ log = logging.getLogger(__name__)
 @command("predict")
 def main(config: DictConfig) -> None:
     """Compose the settings from conf/predict.yaml and the command line, and predict."""
-    from anomask.build import require_device
-    from anomask.prediction.predict import predict
-    from anomask.runs import find_run
-    from anomask.runs.finding import checkpoint_in
-    from anomask.runs.unfinished import require_finished
+    from anomask.prediction.loading import open_model
+    from anomask.prediction.predict import check, predict
     from anomask.settings.schema import PredictConfig
 
-    require_device(config.device)
-    run = find_run(config.run, config.runs, "detector", "baseline")
-    config.checkpoint = checkpoint_in(config.run) or config.checkpoint
     settings = PredictConfig(**plain(config))  # of a DictConfig `values` is a method
-    folder, faults = predict(settings, require_finished(run, config.checkpoint))
+    check(settings)
+    model = open_model(settings.run, settings.runs, settings.checkpoint, settings.device)
+    folder, faults = predict(settings, model)
     log.info("look at: %s", folder / "index.html")
     if faults:
         log.error("%d slices or volumes could not be used, see above; the others were predicted.", len(faults))

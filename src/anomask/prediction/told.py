@@ -7,9 +7,9 @@ from typing import Any
 
 from anomask.data.loading.inputs import Inputs
 from anomask.errors import DataError, printable
+from anomask.prediction.model import Card
 from anomask.report.text import RESEARCH_USE
 from anomask.runs.commit import current_commit
-from anomask.runs.folder import Run
 from anomask.settings.schema import PredictConfig
 
 log = logging.getLogger(__name__)
@@ -55,14 +55,12 @@ def volumes_of(inputs: Inputs, slices: list[dict[str, Any]], names: str) -> list
     return told
 
 
-def about(
-    config: PredictConfig, run: Run, name: str, window: tuple[float, float], threshold: dict[str, Any]
-) -> dict[str, Any]:
-    """Return what identifies a prediction: run (by its `name`), code, input and what was decided with."""
+def about(config: PredictConfig, card: Card, window: tuple[float, float]) -> dict[str, Any]:
+    """Return what identifies a prediction: run, code, input and what was decided with."""
     return {
-        "run": name,
-        "run_folder": run.folder.name,
-        "checkpoint": config.checkpoint,
+        "run": card.name,
+        "run_folder": card.run,
+        "checkpoint": card.checkpoint,
         "commit": current_commit(),
         **({"input": printable(Path(config.input).resolve().name)} if config.names == "input" else {}),
         "names": config.names,
@@ -70,6 +68,6 @@ def about(
         "values": config.values,
         "allow_gaps": config.allow_gaps,
         "min_pixels": config.min_pixels,
-        "threshold": threshold,
+        "threshold": card.threshold,
         "note": RESEARCH_USE,
     }

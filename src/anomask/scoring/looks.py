@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from anomask.scoring.crops import Crops
@@ -28,3 +29,19 @@ class Looks:
 
     def _seen(self, see: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
         return (see(image) + see(image.flip(3)).flip(3)) / 2 if self.mirror else see(image)
+
+
+class LooksAtOnce(Looks):
+    """The same looks as one batch: the network is called once, with as many times the memory."""
+
+    def __call__(self, see: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
+        """Return the mean map, as `Looks` does."""
+        views = [image, *([] if self.crops is None else self.crops.cut(image))]
+        whole, *crops = self._seen(see, torch.cat(views)).unflatten(0, (len(views), -1)).unbind()
+        return whole if self.crops is None else (whole + self.crops.join(crops)) / 2
+
+    def _seen(self, see: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
+        if not self.mirror:
+            return see(image)
+        once, mirrored = see(torch.cat([image, image.flip(3)])).unflatten(0, (2, -1)).unbind()
+        return (once + mirrored.flip(3)) / 2

@@ -18,6 +18,8 @@ SCHEMAS = {
     "external_schema": schema.ExternalConfig,
     "evaluate_schema": schema.EvaluateConfig,
     "predict_schema": schema.PredictConfig,
+    "export_schema": schema.ExportConfig,
+    "describe_schema": schema.DescribeConfig,
     "compare_schema": schema.CompareConfig,
     "transplant_schema": schema.TransplantConfig,
     "tables_schema": schema.TablesConfig,

@@ -166,6 +166,24 @@ class EvaluateConfig(ConsoleConfig):
 
 
 @dataclass
+class ExportConfig(ConsoleConfig):
+    """One export; `conf/export.yaml`."""
+
+    run: str = MISSING
+    output: str | None = None
+    checkpoint: str = MISSING
+    runs: str = MISSING
+
+
+@dataclass
+class DescribeConfig(ConsoleConfig):
+    """What a detector is; `conf/describe.yaml`."""
+
+    run: str = MISSING
+    runs: str = MISSING
+
+
+@dataclass
 class PredictConfig(ConsoleConfig):
     """One prediction; `conf/predict.yaml`."""
 
