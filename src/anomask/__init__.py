@@ -1,5 +1,6 @@
 """Unsupervised detection and localisation of lung disease in CT slices by anomaly mask synthesis."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,5 @@ __path__.append(str(Path(__file__).parent / "commands"))
 
 def __getattr__(name: str) -> Any:  # torch takes seconds to import, and `anomask --help` does without
     if name == "load":
-        from anomask.prediction.detector import load
-
-        return load
+        return import_module("anomask.prediction.detector").load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,8 +24,9 @@ ENTRIES = (
     "prepare",
     "pool",
     "predict",
+    "export",
+    "describe",
     "verify",
-    "fit",
     "external",
 )
 # test_ablations.py, test_tables.py, test_tables.py, test_recipes.py, test_anomalib.py

@@ -60,6 +60,8 @@ HELP = {
     "fit": ("folder=data/ours", "dry", "goes on where it was cut", "experiment"),
     "evaluate": ("run", "bootstrap", "maps"),
     "predict": ("run", "input", "window", "maps", "candidates"),
+    "export": ("run", ".onnx", "checkpoint"),
+    "describe": ("run", "card", "thresholds"),
     "compare": ("first", "second", "paired"),
     "tables": ("paper_table", "records", "booktabs"),
     "sweep": ("sweep=", "runs_of", "parallel", "not for choosing"),
