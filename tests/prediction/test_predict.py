@@ -22,7 +22,7 @@ from anomask.runs.folder import Run
 from anomask.training.train import train
 from tests.conftest import TINY, evaluated, predicted, run_of, save, settings_of, toy_slice
 from tests.preparation.made import BIRTH, ID, NAME, chest, write_series
-from tests.promises.test_entries import call
+from tests.promises.test_entries import call_here
 
 KNOWN = {"specificity": 0.95, "n_normals": 20}  # of a threshold
 LUNG = (-1350.0, 150.0)
@@ -383,8 +383,10 @@ def test_settings_that_cannot_be_meant_are_errors(bright, doubtful):
         predicted(run, doubtful)
 
 
-def test_the_entry_ends_with_one_after_faults(trained, doubtful, tmp_path):
+def test_the_entry_ends_with_one_after_faults(trained, doubtful, tmp_path, monkeypatch, capfd):
     arguments = [f"run={trained.folder}", f"output={tmp_path}/out", "batch_size=2", "progress=false"]
-    result = call("predict", *arguments, f"input={doubtful}", folder=tmp_path, check=False)
-    assert result.returncode == 1 and "5 slices or volumes could not be used" in result.stdout
-    assert len(table(tmp_path / "out")) == 2 and "Traceback" not in result.stdout + result.stderr
+    monkeypatch.chdir(tmp_path)
+    assert call_here("predict", *arguments, f"input={doubtful}", monkeypatch=monkeypatch) == 1
+    said = capfd.readouterr()
+    assert "5 slices or volumes could not be used" in said.out
+    assert len(table(tmp_path / "out")) == 2 and "Traceback" not in said.out + said.err

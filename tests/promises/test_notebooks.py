@@ -46,7 +46,7 @@ LEFT = {
     "03_records": None,
     "04_one_prediction": "runs/detector/threshold.json",
 }
-SLOW = ("02_own_data", "04_one_prediction")
+SLOW = ("01_method_walkthrough", "02_own_data", "04_one_prediction")
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in LEFT])

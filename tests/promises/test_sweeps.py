@@ -100,6 +100,7 @@ class Killed(pl.Callback):
             raise SystemExit("killed")
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_half_way_and_started_again_ends_with_the_same_records(sweep, monkeypatch):
     whole = sweep("seed=0,1,2,3", label="whole")
     expected = {run.read_settings()["seed"]: (weights(run), run.read_validation()) for run in whole}

@@ -57,6 +57,7 @@ def worker(rank, port, jobs):
         train(settings, run_of(settings))
 
 
+@pytest.mark.slow
 def test_two_processes_train_both_stages_like_one(tiny):
     first, alone = (tiny("stage=codebook", *STEPS, name=name) for name in ("codebook2", "codebook1"))
     common = ["stage=detector", f"codebook_run={first['run']}", *STEPS, *MIXED]

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from anomask.runs.commit import current_commit
 from anomask.runs.folder import Run
 from tests.conftest import TINY, fit
@@ -23,6 +25,7 @@ from tests.tracking.offline_files import (
 LONGER = ["trainer.max_steps=10", "trainer.val_check_interval=4"]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_the_same_run_without_a_step_twice(toy_folder, tmp_path):
     """Killed after step 7 of 10, three steps beyond its checkpoint; online was wanted, but nothing answers."""
     folder = tmp_path / "run"
