@@ -52,6 +52,12 @@ def test_a_volume_is_the_same_as_nifti_series_image_and_array(ours, tmp_path):
     assert all(candidate.unit == "mm3" for candidate in found[0].candidates)
 
 
+def test_a_dark_slice_is_the_same_as_file_and_array(ours, tmp_path):
+    dark = grey(0) // 16
+    write_image(tmp_path / "dark.png", dark)
+    assert np.array_equal(ours(dark).anomaly_map, ours(tmp_path / "dark.png").anomaly_map)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -63,6 +69,7 @@ def test_a_volume_is_the_same_as_nifti_series_image_and_array(ours, tmp_path):
         (np.random.default_rng(0).random((32, 32)), "its numbers are not HU"),
         ({"a": 1}, "got dict, wanted an array"),
         ([], "got list, wanted an array"),
+        ([pydicom.Dataset()], "the list that was given cannot be written as a file"),
     ],
 )
 def test_what_cannot_be_used_is_refused(given, said, ours):

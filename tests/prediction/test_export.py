@@ -1,6 +1,7 @@
 """An exported file detects what its run detects, says what it is, and runs nothing that is not checked."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,12 +11,14 @@ import torch
 from PIL import Image
 
 import anomask
+from anomask.build import open_stage
 from anomask.errors import ConfigError, RunError
 from anomask.prediction import export as module
+from anomask.prediction.card_text import card_text
 from anomask.prediction.export import export
 from anomask.prediction.exported import CARD_KEY, open_exported
 from anomask.prediction.run_model import model_of
-from anomask.report.prediction.card import card_text
+from anomask.runs import Run
 from anomask.scoring.crops import Crops
 from anomask.scoring.looks import Looks, LooksAtOnce
 from tests.conftest import TINY, evaluated, fit, predicted, settings_of
@@ -150,6 +153,30 @@ def test_an_export_that_differs_is_not_kept(default, tmp_path, monkeypatch):
     with pytest.raises(RunError, match=r"differs from its checkpoint by 2e-05, more than 1e-05: nothing was written"):
         export(default[0], "best", tmp_path / "new.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_that_gives_no_numbers_differs(default, monkeypatch):
+    run, file = default
+    stage, model = open_stage(run, "best"), open_exported(file)
+    assert module.difference(stage, model.card, file) < 1e-5
+    see = model.see
+    model.see = lambda *given: tuple(part * np.nan for part in see(*given))
+    monkeypatch.setattr(module, "open_exported", lambda _: model)
+    assert not module.difference(stage, model.card, file) <= module.TOLERANCE
+
+
+def test_a_graph_of_another_size_than_its_card_says_is_one_error(default, tmp_path):
+    bad = changed_card(default[1], tmp_path / "bad.onnx", lambda card: json.dumps(card | {"size": 16}))
+    with pytest.raises(RunError, match="its graph does not do what its card says") as caught:
+        anomask.load(bad)(np.zeros((16, 16), np.uint8))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_record_costs_its_figures_and_no_detection(default, tmp_path, caplog):
+    run = Run(shutil.copytree(default[0].folder, tmp_path / "run", symlinks=True))
+    (record,) = run.folder.glob("evaluation/*/record.json")
+    record.write_text("{")
+    assert model_of(run).card.figures == [] and "the card goes without an evaluation" in caplog.text
 
 
 def test_without_onnx_the_way_to_get_it_is_named(default, tmp_path, monkeypatch):

@@ -11,8 +11,8 @@ from anomask.commands.entry import command
 @command("describe")
 def main(config: DictConfig) -> None:
     """Compose the settings from conf/describe.yaml and the command line, and print the card."""
+    from anomask.prediction.card_text import card_text
     from anomask.prediction.loading import open_model
-    from anomask.report.prediction.card import card_text
 
     sys.stdout.write(card_text(open_model(config.run, config.runs).card))
 

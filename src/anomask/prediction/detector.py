@@ -103,14 +103,10 @@ class LoadedDetector:
         """Return what is given as a case, and whether it is one slice."""
         if isinstance(given, str | Path):
             return _read(Path(given), values, window, allow_gaps)
-        if isinstance(given, nib.spatialimages.SpatialImage):
-            with tempfile.TemporaryDirectory() as folder:
-                nib.save(given, Path(folder) / "image.nii")
-                return _read(Path(folder), values, window, allow_gaps)
-        if isinstance(given, list | tuple) and given and all(isinstance(one, Dataset) for one in given):
-            with tempfile.TemporaryDirectory() as folder:
-                for row, one in enumerate(given):
-                    one.save_as(Path(folder) / f"{row:06d}.dcm")
+        series = isinstance(given, list | tuple) and given and all(isinstance(one, Dataset) for one in given)
+        if series or isinstance(given, nib.spatialimages.SpatialImage):
+            with tempfile.TemporaryDirectory() as folder:  # read as what a scanner's files are read
+                _save(given, Path(folder))
                 return _read(Path(folder), values, window, allow_gaps)
         if isinstance(given, torch.Tensor):
             given = given.detach().cpu().numpy()
@@ -136,6 +132,21 @@ def load(run: str | Path, runs: str | Path = "runs", device: str = "cpu", batch_
     return LoadedDetector(open_model(str(run), str(runs), device=device), batch_size)
 
 
+def _save(given: Any, folder: Path) -> None:
+    try:
+        if isinstance(given, nib.spatialimages.SpatialImage):
+            nib.save(given, folder / "image.nii")
+            return
+        for row, one in enumerate(given):
+            one.save_as(folder / f"{row:06d}.dcm")
+    except Exception as error:  # nibabel and pydicom raise many kinds for what their formats cannot hold
+        said = " ".join(str(error).split())
+        raise DataError(
+            f"the {type(given).__name__} that was given cannot be written as a file ({type(error).__name__}: {said}). "
+            f"Wanted: {GIVEN}."
+        ) from error
+
+
 def _read(place: Path, values: str | None, window: tuple[float, float], allow_gaps: bool) -> tuple[Case, bool]:
     def stop(fault: DataError) -> None:
         raise fault
@@ -159,6 +170,7 @@ def _of_array(given: np.ndarray, values: str | None, window: tuple[float, float]
     single, slices = given.ndim == 2, given[None] if given.ndim == 2 else given
     values = values or ("grey" if given.dtype == np.uint8 else "hu")
     hu = slices.astype(np.float32)
-    check_values(Volume(hu, np.eye(4), (1.0, 1.0, 1.0), "", "array", Path("the array"), "LPS"), values)
+    if not (given.dtype == np.uint8 and values == "grey"):  # greys as of a file may all be dark
+        check_values(Volume(hu, np.eye(4), (1.0, 1.0, 1.0), "", "array", Path("the array"), "LPS"), values)
     pixels = [to_grey(one, GREYS if values == "grey" else window, 8) for one in hu]
     return Case(["array"] * len(pixels), pixels), single

@@ -24,12 +24,11 @@ def is_exported(path: str | Path) -> bool:
     return Path(path).suffix.lower() == SUFFIX
 
 
-def open_exported(file: Path, threads: int | None = None) -> Model:
+def open_exported(file: Path) -> Model:
     """Open an exported file; it runs on the CPU.
 
     Args:
         file: of `anomask.prediction.export.export`.
-        threads: of the CPU; None are those that torch uses.
 
     Raises:
         RunError: there is none, it is damaged, or it is no file of ours.
@@ -42,7 +41,7 @@ def open_exported(file: Path, threads: int | None = None) -> Model:
     if not file.is_file():
         raise RunError(f"no file {file}. Wanted: what anomask export wrote.")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
+    options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
@@ -57,10 +56,14 @@ def open_exported(file: Path, threads: int | None = None) -> Model:
 
     def see(image: Tensor, lung_mask: Tensor) -> tuple[Tensor, Tensor]:
         given = dict(zip(INPUTS, (image.numpy().astype(np.float32), lung_mask.numpy()), strict=True))
-        anomaly_map, score = session.run(OUTPUTS, given)
+        try:
+            anomaly_map, score = session.run(OUTPUTS, given)
+        except Exception as error:  # as above
+            said = " ".join(str(error).split())[:200]
+            raise RunError(f"{file} is damaged: its graph does not do what its card says ({said}).") from error
         return torch.from_numpy(anomaly_map), torch.from_numpy(score)
 
-    return Model(card, see, file, file.with_name(f"{file.stem}_predictions"))
+    return Model(card, see, file.with_name(f"{file.stem}_predictions"))
 
 
 def _card(text: str, file: Path) -> Card:

@@ -73,7 +73,6 @@ class Model:
     Args:
         card: what it is.
         see: (slices [B, 1, S, S] in [0, 1], pixels that count [B, 1, S, S] bool) -> (maps [B, 1, S, S], scores [B]).
-        place: the run folder or the file.
         predictions: folder for its predictions, where no other is named.
         device: where `see` wants its slices.
     """
@@ -82,11 +81,10 @@ class Model:
         self,
         card: Card,
         see: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
-        place: Path,
         predictions: Path,
         device: str = "cpu",
     ) -> None:
-        self.card, self.see, self.place, self.predictions = card, see, place, predictions
+        self.card, self.see, self.predictions = card, see, predictions
         self.device = torch.device(device)
 
     @torch.no_grad()

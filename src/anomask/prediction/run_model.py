@@ -1,5 +1,6 @@
 """A run folder as a model of predictions."""
 
+import logging
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from anomask.report.record.names import ANOMALY_MAP
 from anomask.report.record.shapes import RECORD
 from anomask.runs.folder import Run
 from anomask.trained import decision
+
+log = logging.getLogger(__name__)
 
 
 class Seen(nn.Module):
@@ -52,7 +55,7 @@ def model_of(run: Run, checkpoint: str = "best", device: str = "cpu") -> Model:
     """
     stage = open_stage(run, checkpoint)
     card = card_of(run, stage, checkpoint)
-    return Model(card, Seen(stage).to(device), run.folder, run.prediction_folder(""), device)
+    return Model(card, Seen(stage).to(device), run.prediction_folder(""), device)
 
 
 def card_of(run: Run, stage: Stage, checkpoint: str) -> Card:
@@ -97,7 +100,11 @@ def _figures(run: Run) -> list[dict[str, Any]]:
     """Return slice AUROC and pixel AP of each evaluation, all diseases together, with 95 % intervals."""
     rows = []
     for file in sorted(run.folder.glob("evaluation/[!.]*/record.json")):
-        record = read_json(file, RECORD, "Evaluate the run again, or remove that folder.")
+        try:
+            record = read_json(file, RECORD, "Evaluate the run again, or remove that folder.")
+        except RunError as error:  # no detection needs it
+            log.warning("the card goes without an evaluation: %s", error)
+            continue
         about = {"data": record["data"], "unit": record["bootstrap"]["unit"]}
         wanted = [("slice AUROC", "auroc", row) for row in record["image"] if row["group"] == "all"]
         wanted += [

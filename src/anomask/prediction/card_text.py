@@ -1,28 +1,10 @@
 """A detector's card as text."""
 
-from typing import Protocol
-
 from anomask.errors import printable
+from anomask.prediction.model import Card
 
 
-class Described(Protocol):
-    """What `anomask.prediction.model.Card` has of what is told."""
-
-    name: str
-    run: str
-    checkpoint: str
-    version: str
-    commit: str | None
-    size: int
-    crop: str
-    window: list[float] | None
-    threshold: dict
-    trained_on: dict
-    figures: list[dict]
-    note: str
-
-
-def card_text(card: Described) -> str:
+def card_text(card: Card) -> str:
     """Return the card as lines for a terminal."""
     fixed, data = card.threshold, card.trained_on
     framed = "the box of the estimated lungs" if card.crop == "lungs" else "the whole slice"
