@@ -1,13 +1,12 @@
 """Whole commands on inputs changed at random: prepare, verify what it wrote, predict. Bad files cost no good one."""
 
 import csv
-import os
 import shutil
 import time
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anomask.data.checks.verification import verify_folder
@@ -17,17 +16,13 @@ from anomask.runs import Run
 from tests.conftest import predicted
 from tests.preparation.conftest import settings_of
 from tests.preparation.made import account, chest, grey, manifest, write_image, write_nifti, write_series
+from tests.promises.fuzzing import thorough
 from tests.promises.test_fuzzed_files import change, fields, raw
 from tests.promises.test_fuzzed_pixels import changed, changes
 
 LONGEST_S = 60.0
 pytestmark = pytest.mark.slow
-thorough = settings(
-    max_examples=int(os.environ.get("FUZZ", "30")),
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+cases = thorough(30)
 GOOD = {"good_series": 5, "good.nii": 3, "good.png": 1}  # slices of each, which nothing may cost
 
 
@@ -83,7 +78,7 @@ def no_part_is_left(folder):
 ways = st.one_of(st.just([]), changes)
 
 
-@thorough
+@cases
 @given(fields, raw, ways)
 def test_what_is_prepared_of_a_spoilt_folder_is_whole_and_verifies(
     original, whole, tmp_path_factory, how, bytes_, nifti
@@ -110,7 +105,7 @@ def test_what_is_prepared_of_a_spoilt_folder_is_whole_and_verifies(
     assert time.monotonic() - start < LONGEST_S
 
 
-@thorough
+@cases
 @given(fields, raw, ways, ways)
 def test_what_is_predicted_of_a_spoilt_folder_is_whole(
     original, whole, evaluated_once, tmp_path_factory, how, bytes_, nifti, image

@@ -1,13 +1,12 @@
 """DICOM headers, tables and manifests changed at random: our own errors or the right slices, no file left out."""
 
-import os
 import shutil
 import time
 
 import numpy as np
 import pydicom
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anomask.data.folder.manifest import read_folder
@@ -18,16 +17,12 @@ from anomask.errors import AnomaskError, DataError
 from anomask.preparation.groups import Group
 from anomask.preparation.tables import read_table
 from tests.preparation.made import chest, grey, write_image, write_series
+from tests.promises.fuzzing import thorough
 
 LONGEST_S = 20.0  # a case that takes longer hangs; most take milliseconds
 pytestmark = pytest.mark.slow
 
-thorough = settings(
-    max_examples=int(os.environ.get("FUZZ", "3000")),
-    deadline=None,
-    derandomize=True,  # the same cases in every run; a failing one is printed and joins the tests of its module
-    suppress_health_check=list(HealthCheck),
-)
+cases = thorough(3000)
 
 # ------------------------------------------------------------------------------------------------------ DICOM headers
 
@@ -106,7 +101,7 @@ def read_all(place):
     return volumes, account
 
 
-@thorough
+@cases
 @given(fields, raw)
 def test_a_dicom_header_is_read_or_refused_and_costs_no_other_series(originals, tmp_path_factory, how, bytes_):
     place = tmp_path_factory.getbasetemp() / "fuzzed_dicom"
@@ -141,7 +136,7 @@ def table_text(rows, separator, end):
     return end.join(separator.join(row) for row in rows)
 
 
-@thorough
+@cases
 @given(rows, st.sampled_from((",", ";", "\t")), endings, st.sampled_from(("utf-8", "utf-16", "latin-1")), st.booleans())
 def test_a_table_is_read_or_refused(tmp_path_factory, rows, separator, end, encoding, headed):
     file = tmp_path_factory.getbasetemp() / "fuzzed.csv"
@@ -171,7 +166,7 @@ manifest_rows = st.lists(
 )
 
 
-@thorough
+@cases
 @given(
     st.lists(st.sampled_from(COLUMNS), min_size=3, max_size=3),
     manifest_rows,

@@ -6,7 +6,7 @@ import time
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
@@ -16,17 +16,13 @@ from anomask.data.labels import find_marked
 from anomask.data.volumes.formats import find_volumes, read_volume, to_source_geometry
 from anomask.data.volumes.images import read_grey, read_label
 from anomask.errors import DataError
+from tests.promises.fuzzing import thorough
 
 SIDE = 24
 LONGEST_S = 20.0  # a case that takes longer hangs; most take milliseconds
 pytestmark = pytest.mark.slow
 
-thorough = settings(
-    max_examples=2500,
-    deadline=None,
-    derandomize=True,  # the same cases in every run; a failing one is printed and joins the tests above
-    suppress_health_check=list(HealthCheck),
-)
+cases = thorough(2500)
 
 
 def blobs(seed, classes, size=48):
@@ -53,7 +49,7 @@ def stored_otherwise(labels, seed, way):
     }[way]
 
 
-@thorough
+@cases
 @given(
     st.integers(0, 10**6),
     st.integers(0, 3),
@@ -72,7 +68,7 @@ def test_a_label_means_the_same_however_it_is_stored(seed, classes, way):
         assert one.labels == {unit * int(label) for label in np.unique(labels[labels > 0])}
 
 
-@thorough
+@cases
 @given(st.integers(0, 10**6), st.floats(0.3, 1.5), st.sampled_from((1.0, 255.0)))
 def test_soft_edges_never_move_a_lesion_by_more_than_its_edge(seed, blur, top):
     lesion = blobs(seed, 1) > 0
@@ -85,7 +81,7 @@ def test_soft_edges_never_move_a_lesion_by_more_than_its_edge(seed, blur, top):
     assert not ((found != lesion) & ~edge).any()
 
 
-@thorough
+@cases
 @given(
     st.lists(st.one_of(st.floats(width=32), st.integers(-3, 300)), min_size=1, max_size=36),
     st.one_of(st.none(), st.lists(st.integers(1, 255), min_size=1, max_size=3)),
@@ -146,7 +142,7 @@ def changed(content, how):
     return bytes(found)
 
 
-@thorough
+@cases
 @given(st.sampled_from(SEEDS), changes)
 def test_an_image_is_read_or_refused(tmp_path_factory, seed, how):
     path = tmp_path_factory.getbasetemp() / f"fuzz.{seed[0].lower()}"
@@ -206,7 +202,7 @@ values = st.one_of(
 )
 
 
-@thorough
+@cases
 @given(
     st.lists(st.tuples(st.sampled_from(FIELDS), st.integers(0, 7), values), min_size=1, max_size=3),
     st.one_of(st.just([]), changes),

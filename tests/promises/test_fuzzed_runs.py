@@ -1,7 +1,6 @@
 """Run files, records, tables and override strings changed at random: what is read, or our own error in one line."""
 
 import json
-import os
 import shutil
 import time
 from contextlib import suppress
@@ -11,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from hydra.errors import HydraException
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anomask.cells import csv_text
@@ -35,6 +34,7 @@ from anomask.settings.resume import parse
 from anomask.settings.schema import CompareConfig
 from anomask.tracking.training import wandb_note
 from anomask.training.resume import resumption
+from tests.promises.fuzzing import thorough
 
 LONGEST_S = 20.0
 JSON = ("threshold.json", "normal_scores.json", "validation.json", "cost.json", "fingerprint.json", "wandb.json")
@@ -42,12 +42,7 @@ YAML = ("config.yaml", ".hydra/overrides.yaml")
 RECORD, SCORES, PIXELS = (f"evaluation/toy/{name}" for name in ("record.json", "scores.csv", "pixels_slice.npz"))
 FILES = (*JSON, *YAML, "failure.json", "floors.npz", RECORD, SCORES, PIXELS)
 pytestmark = pytest.mark.slow
-thorough = settings(
-    max_examples=int(os.environ.get("FUZZ", "400")),
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+cases = thorough(400)
 
 odd = st.one_of(
     st.none(),
@@ -142,7 +137,7 @@ def fresh(home):
     return Run(place)
 
 
-@thorough
+@cases
 @given(st.sampled_from((*JSON, *YAML, RECORD, "failure.json")), places, odd)
 def test_a_value_that_is_not_what_it_should_be(home, name, way, new):
     run, start = fresh(home), time.monotonic()
@@ -156,7 +151,7 @@ def test_a_value_that_is_not_what_it_should_be(home, name, way, new):
     assert time.monotonic() - start < LONGEST_S
 
 
-@thorough
+@cases
 @given(st.sampled_from(FILES), byte_changes, st.floats(0, 1))
 def test_bytes_at_random(home, name, changes, end):
     run, start = fresh(home), time.monotonic()
@@ -175,7 +170,7 @@ headers = st.lists(st.sampled_from(COLUMNS_OF_SCORES), max_size=7)
 cells_of_scores = st.one_of(st.sampled_from(("a", "=1", "", "0.5", "nan", "1e999", "\n", '"')), st.text(max_size=4))
 
 
-@thorough
+@cases
 @given(
     st.lists(st.sampled_from(COLUMNS_OF_SCORES), max_size=7),
     st.lists(st.lists(cells_of_scores, max_size=7), max_size=5),
@@ -195,7 +190,7 @@ overrides = st.lists(
 )
 
 
-@thorough
+@cases
 @given(st.sampled_from(("train", "evaluate", "predict", "compare")), overrides)
 def test_override_strings(verb, texts):
     """Our own errors, and Hydra's, which the command line puts into one line."""
