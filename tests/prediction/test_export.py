@@ -68,8 +68,12 @@ def test_an_export_finds_what_its_run_finds_and_needs_nothing_of_it(default, toy
         )
 
 
-def test_a_detector_of_tokens_is_exported_too(detector, tmp_path):
+def test_a_detector_of_tokens_is_exported_too(detector, tmp_path, capfd, caplog):
+    caplog.set_level("INFO")
     export(detector, "best", tmp_path / "tokens.onnx")
+    said = capfd.readouterr()
+    assert said.out + said.err == "" and len(caplog.messages) == 1  # nothing of the exporter's own
+    assert caplog.messages[0].startswith("equal to the checkpoint within")
     image = (np.random.default_rng(0).random((3, 40, 30)) * 255).astype(np.uint8)
     one, other = (anomask.load(place)(image) for place in (tmp_path / "tokens.onnx", detector.folder))
     assert np.abs(one.anomaly_map - other.anomaly_map).max() < 1e-5 and one.anomaly_map.shape == (3, 40, 30)

@@ -70,6 +70,8 @@ def _write(stage: Stage, card: Card, file: Path, onnx: ModuleType) -> None:
         stage.looks = LooksAtOnce(looks.mirror, looks.crops)
     given = _noise(card, 2, 0)
     batch = torch.export.Dim("batch", min=1, max=MOST_SLICES)
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # hundreds of lines on each step of the simplification
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -82,6 +84,7 @@ def _write(stage: Stage, card: Card, file: Path, onnx: ModuleType) -> None:
             f"{card.name} cannot be written as ONNX ({type(error).__name__}: {said}). Use the run folder itself."
         ) from error
     finally:
+        logging.disable(before)
         if looks is not None:
             stage.looks = looks
     onnx.helper.set_model_props(model, {CARD_KEY: json.dumps(card.plain())})
