@@ -1,5 +1,6 @@
 """Toy data and small settings for the whole suite; nothing here needs a download."""
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -50,6 +51,18 @@ TINY = [
     "trainer.enable_progress_bar=false",
     "~callbacks.progress",
 ]
+
+
+@pytest.fixture(autouse=True)
+def own_logging():
+    """Take away what a test adds to the root logger: a command's console handler would write to a stream that is closed."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield
+    for handler in [one for one in root.handlers if one not in before]:
+        root.removeHandler(handler)
+    root.setLevel(level)
+
 
 # What makes a comparison method small enough for 32 px: its own keys beside TINY.
 TINY_BASELINES = {

@@ -1,7 +1,6 @@
 """The entry points as a user calls them: help, exit codes, a two-job multirun, loggers."""
 
 import json
-import logging
 import os
 import shutil
 import subprocess
@@ -40,9 +39,6 @@ def call_here(module, *arguments, monkeypatch):
     """Call an entry in this process, which has imported torch already; return its exit code."""
     monkeypatch.setattr(sys, "argv", [f"anomask.{module}", *arguments])
     GlobalHydra.instance().clear()
-    root = logging.getLogger()
-    for handler in [one for one in root.handlers if type(one) is logging.StreamHandler]:
-        root.removeHandler(handler)  # an earlier test's, whose stream is closed
     try:
         import_module(f"anomask.commands.{module}").main()
     except SystemExit as stop:
