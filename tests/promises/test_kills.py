@@ -1,13 +1,12 @@
 """Work that is killed at random moments and started again: nothing half-written is taken, nothing is lost.
 
-``KILLS`` is the number of kills of each kind, ``KILL_SEED`` makes other moments; see docs/evidence/reliability.md.
+``KILLS`` is the number of kills of each kind, ``KILL_SEED`` makes other moments; ``TALLY`` is a file that counts them.
 """
 
 import json
 import os
 import random
 import shutil
-import sys
 
 import pytest
 import torch
@@ -18,23 +17,25 @@ from anomask.runs import Run
 from tests.preparation.made import ones, tree
 from tests.promises import works
 from tests.promises.killing import attempt
+from tests.promises.tally import tally
 
-KILLS = int(os.environ.get("KILLS", "2"))
+KILLS = int(os.environ.get("KILLS", "10"))
 SEED = int(os.environ.get("KILL_SEED", "0"))
 pytestmark = pytest.mark.slow
 
 
-def killed(log, used, work, *arguments, look=lambda: None, made=None):
+def killed(what, log, used, work, *arguments, look=lambda: None, made=None):
     """Kill a piece of work `KILLS` times, each time started again; look at what is there; let it end at last.
 
     Args:
+        what: it is, in the tally.
         log: file for what it says.
         used: seconds of CPU time that it takes uninterrupted.
         work, arguments: see `attempt`.
         look: raises where something half-written would be taken.
         made: what the work makes and goes on with; where it was done before the kill came, it begins anew.
     """
-    moments, kills, attempts = random.Random(f"{SEED} {work.__name__} {used}"), 0, 0
+    moments, kills, attempts = random.Random(f"{SEED} {what} {used}"), 0, 0
     while kills < KILLS:
         attempts += 1
         assert attempts <= 10 * KILLS, "next to no kill comes in time"
@@ -45,7 +46,7 @@ def killed(log, used, work, *arguments, look=lambda: None, made=None):
             shutil.rmtree(made)
     attempt(log, work, *arguments)
     look()
-    sys.stdout.write(f"{work.__name__}: killed {kills} times in {attempts} attempts, survived all\n")
+    tally("kills", what, kills)
 
 
 def whole_files(run):
@@ -73,20 +74,25 @@ def assert_same_run(one, other):
         assert one.read_normal_scores() == other.read_normal_scores()
 
 
-@pytest.mark.parametrize("kind", ["codebook", "detector", "augmented", "workers", "cache"])
-def test_a_killed_training_goes_on_to_what_an_uninterrupted_one_is(kind, toy_folder, codebook, tmp_path):
-    overrides = {
-        "codebook": ["stage=codebook", "augment=ct"],
-        "detector": ["stage=detector", f"codebook_run={codebook.folder}"],
-        "augmented": ["stage=detector", f"codebook_run={codebook.folder}", "augment=ct"],
-        "workers": ["stage=codebook", "augment=ct", "+data.num_workers=2"],
-        "cache": ["stage=detector", f"codebook_run={codebook.folder}", "stage.cache=disk", "data.cache=disk"],
-    }[kind]
-    work = works.trained_anew if kind == "cache" else works.trained
+TRAININGS = [
+    f"{stage}{augmented}{workers}"
+    for stage in ("codebook", "detector")
+    for augmented in ("", ", augmented")
+    for workers in ("", ", two workers")
+]
+CACHED = "detector, slices and features cached on disk"
+
+
+@pytest.mark.parametrize("what", [*TRAININGS, CACHED])
+def test_a_killed_training_goes_on_to_what_an_uninterrupted_one_is(what, toy_folder, codebook, tmp_path):
+    overrides = ["stage=codebook"] if "codebook" in what else ["stage=detector", f"codebook_run={codebook.folder}"]
+    overrides += ["augment=ct"] * ("augmented" in what) + ["+data.num_workers=2"] * ("workers" in what)
+    overrides += ["stage.cache=disk", "data.cache=disk"] * (what == CACHED)
+    work = works.trained_anew if what == CACHED else works.trained
     one, other, log = tmp_path / "one", tmp_path / "other", tmp_path / "log"
     used, _ = attempt(log, work, one, toy_folder, "run", *overrides)
     run = Run(other / "runs/run")
-    killed(log, used, work, other, toy_folder, "run", *overrides, look=lambda: whole_files(run), made=run.folder)
+    killed(what, log, used, work, other, toy_folder, "run", *overrides, look=lambda: whole_files(run), made=run.folder)
     assert_same_run(Run(one / "runs/run"), run)
     assert not [file for file in run.folder.rglob(".*.part*") if file.is_file()]
 
@@ -107,11 +113,18 @@ def test_a_killed_evaluation_leaves_the_earlier_one_or_the_new_one(toy_folder, d
     def look():
         assert contents(folder) in ends and len(read_scores(folder)) == 22
 
-    killed(log, used, Evaluation({"bootstrap": 40}), detector.folder, look=look)
+    killed("evaluation over an earlier one", log, used, Evaluation({"bootstrap": 40}), detector.folder, look=look)
     assert contents(folder) == ends[0]
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]  # nothing is left over
     shutil.rmtree(folder)
-    killed(log, used, Evaluation({"bootstrap": 60, "maps": True}), detector.folder, look=lambda: first(folder, ends))
+    killed(
+        "evaluation",
+        log,
+        used,
+        Evaluation({"bootstrap": 60, "maps": True}),
+        detector.folder,
+        look=lambda: first(folder, ends),
+    )
 
 
 def first(folder, ends):
@@ -129,7 +142,7 @@ def test_a_killed_prediction_leaves_the_earlier_one_or_the_new_one(toy_folder, d
     def look():
         assert contents(folder) in ends
 
-    killed(log, used, Prediction({"min_pixels": 4}), detector.folder, place, look=look)
+    killed("prediction over an earlier one", log, used, Prediction({"min_pixels": 4}), detector.folder, place, look=look)
     assert contents(folder) == ends[0] and not list(folder.parent.glob(".*"))
 
 
@@ -158,7 +171,7 @@ def test_a_killed_preparation_goes_on_to_the_same_slices(tmp_path):
     ones(tmp_path / "in", patients=8)
     log, key = tmp_path / "log", tmp_path / "key"
     used, _ = attempt(log, works.prepared, tmp_path / "in", tmp_path / "one", key)
-    killed(log, used, works.prepared, tmp_path / "in", tmp_path / "other", key, made=tmp_path / "other")
+    killed("preparation", log, used, works.prepared, tmp_path / "in", tmp_path / "other", key, made=tmp_path / "other")
     one, other = (tree(tmp_path / out) for out in ("one", "other"))
     assert one.keys() == other.keys() and all(other[name] == text for name, text in one.items() if "png" in name)
     assert one["manifest.csv"] == other["manifest.csv"]
@@ -169,7 +182,7 @@ def test_a_killed_sweep_goes_on_to_the_same_runs(toy_folder, tmp_path):
     for home in homes:
         home.mkdir()
     used, _ = attempt(log, works.swept, homes[0], toy_folder)
-    killed(log, used, works.swept, homes[1], toy_folder, made=homes[1] / "runs")
+    killed("sweep of two jobs", log, used, works.swept, homes[1], toy_folder, made=homes[1] / "runs")
     jobs = [sorted((home / "runs/sweeps/two").glob("toy_*")) for home in homes]
     assert len(jobs[0]) == 2 and [job.name for job in jobs[0]] == [job.name for job in jobs[1]]
     for one, other in zip(*jobs, strict=True):

@@ -75,9 +75,10 @@ def test_paths_in_a_checkpoint_become_those_of_today(tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next_one(tmp_path):
-    left = [tmp_path / ".config.1.part.yaml", tmp_path / "checkpoints/.last.1.part.ckpt"]
-    kept = tmp_path / "checkpoints/last.ckpt"
-    kept.parent.mkdir()
+    names = (".config.1.part.yaml", "checkpoints/.last.1.part.ckpt", "pictures/.step_000004.1.part.png")
+    left, kept = [tmp_path / name for name in names], tmp_path / "checkpoints/last.ckpt"
+    for name in ("checkpoints", "pictures"):
+        (tmp_path / name).mkdir()
     for file in (*left, kept):
         file.touch()
     with Run(tmp_path).claimed():

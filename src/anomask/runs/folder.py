@@ -20,6 +20,7 @@ from anomask.runs.paths import RunPaths
 log = logging.getLogger(__name__)
 
 AGAIN = "Restore it, or train the run again."
+OF_TRAINING = ("", "checkpoints", "pictures")  # the folders of a run that its training alone writes to
 LOCK_WAIT = 10.0  # seconds; the workers of a process that was killed end within a few
 
 
@@ -138,8 +139,8 @@ class Run(RunPaths):
         except NotImplementedError:
             log.warning("%s is on a file system without locks: nothing keeps a second process out", self.folder)
         try:
-            for place in (self.folder, self.folder / "checkpoints"):
-                remove_leftovers(place)  # of a process that was killed while it wrote
+            for name in OF_TRAINING:
+                remove_leftovers(self.folder / name)  # of a process that was killed while it wrote
             yield
         finally:
             lock.release()
