@@ -55,7 +55,7 @@ TINY = [
 
 @pytest.fixture(autouse=True)
 def own_logging():
-    """Take away what a test adds to the root logger: a command's console handler would write to a stream that is closed."""
+    """Take away what a test adds to the root logger: a console handler would write to a stream that is closed."""
     root = logging.getLogger()
     before, level = list(root.handlers), root.level
     yield

@@ -1,4 +1,4 @@
-"""Slice-level metrics, intervals and floors against scikit-learn and cases worked by hand."""
+"""Slice-level metrics and floors against scikit-learn and cases worked by hand."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,6 @@ from scipy import ndimage
 from sklearn import metrics as reference
 
 from anomask.errors import DataError
-from anomask.metrics.bootstrap import clusters_of, interval, paired_difference, resampled_weights
 from anomask.metrics.codebook_usage import CodebookUsage
 from anomask.metrics.image import (
     WithinPatient,
@@ -83,57 +82,6 @@ def test_within_patient_auroc_by_hand():
     scores, labels = [*scores, 1, 4, 4], [*labels, True, True, False]
     assert within(scores, labels, [*patients, "d", "d", "d"]) == (pytest.approx(2.5 / 4), 2)
     assert within([1, 2], [True, False], ["a", "b"]) == (None, 0)
-
-
-def area(scores, labels):
-    return lambda weights: weighted_auroc(scores, labels, weights)
-
-
-def test_resampling_keeps_patients_whole():
-    clusters, unit = clusters_of(["a", "b", "a", "c"])
-    assert unit == "patient"
-    weights = resampled_weights(clusters, 50, np.random.default_rng(0))
-    assert (weights[:, 0] == weights[:, 2]).all()
-    assert clusters_of(["a", "", "b"])[1] == "slice"
-
-
-def test_the_interval_is_wider_by_patient_when_slices_agree():
-    rng = np.random.default_rng(0)
-    level = rng.standard_normal(20)
-    labels = np.repeat(np.arange(20) % 2 == 0, 10)
-    scores = np.repeat(level, 10) + 0.1 * rng.standard_normal(200) + 0.5 * labels
-    patients = [f"p{i // 10}" for i in range(200)]
-    wide = interval(area(scores, labels), patients, 500, np.random.default_rng(1))
-    narrow = interval(area(scores, labels), [""] * 200, 500, np.random.default_rng(1))
-    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
-    assert (wide.unit, wide.n_clusters, narrow.unit) == ("patient", 20, "slice")
-
-
-def test_the_interval_covers_the_truth_about_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    truth = 0.7602  # of a shift of one standard deviation: Phi(1 / sqrt 2)
-    inside = 0
-    for _ in range(200):
-        labels = np.arange(80) % 2 == 0
-        scores = rng.standard_normal(80) + labels
-        found = interval(area(scores, labels), [""] * 80, 200, rng)
-        inside += found.low <= truth <= found.high
-    assert 0.88 <= inside / 200 <= 0.99
-
-
-def test_too_few_patients_give_no_interval():
-    scores, labels = example()
-    found = interval(area(scores, labels), ["a", "b", "c"] * 20, 100, np.random.default_rng(0))
-    assert found.low is None and found.n_clusters == 3
-
-
-def test_paired_difference_of_equal_runs_is_zero_and_of_unequal_ones_is_found():
-    scores, labels = example(200, ties=False)
-    same, p = paired_difference(area(scores, labels), area(scores, labels), [""] * 200, 200, np.random.default_rng(0))
-    assert (same.low, same.high, p) == (0.0, 0.0, 1.0)
-    worse = np.random.default_rng(5).random(200)
-    found, p = paired_difference(area(scores, labels), area(worse, labels), [""] * 200, 500, np.random.default_rng(0))
-    assert found.low > 0 and p < 0.05
 
 
 def test_trivial_features_by_numpy():

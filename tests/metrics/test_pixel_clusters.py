@@ -9,7 +9,7 @@ from anomask.metrics.pixel import PixelMetrics, pixel_sample, pixel_truth
 from anomask.metrics.pixel_clusters import FIGURES, PixelClusters
 
 
-def slices(count=12, size=48):
+def slices(count=24, size=48):
     generator = torch.Generator().manual_seed(0)
     mask = torch.nn.functional.avg_pool2d(torch.rand(count, 1, size, size, generator=generator), 9, 1, 4) > 0.53
     return (torch.rand(mask.shape, generator=generator) * 0.2 + 0.05 * mask).square(), mask
@@ -24,13 +24,13 @@ def clusters():
     maps, mask = slices()
     found = PixelClusters("patient")
     for row in range(len(maps)):
-        found.add(f"p{row // 2}", single(maps, mask, row))
+        found.add(f"p{row // 2:02d}", single(maps, mask, row))
     return found
 
 
 def test_a_resample_is_what_the_drawn_patients_would_give(clusters):
     maps, mask = slices()
-    weights = np.array([[1, 1, 1, 1, 1, 1], [0, 3, 0, 1, 0, 2]], float)
+    weights = np.array([[1] * 12, [0, 3, 0, 1, 0, 2, 2, 0, 1, 1, 0, 2]], float)
     found = clusters.figures(weights)
     for row, times in enumerate(weights):
         metric = PixelMetrics()
@@ -42,19 +42,21 @@ def test_a_resample_is_what_the_drawn_patients_would_give(clusters):
             assert found[name][row] == pytest.approx(exact[name], abs=3e-3)
 
 
-def test_intervals_hold_the_figure_and_need_five_clusters(clusters):
-    whole = clusters.figures(np.ones((1, 6)))
+def test_intervals_hold_the_figure_and_need_ten_clusters(clusters):
+    whole = clusters.figures(np.ones((1, 12)))
     for name, found in clusters.intervals(300, seed=0).items():
         assert found.low < whole[name][0] < found.high
-        assert (found.unit, found.n_clusters) == ("patient", 6)
-    few = PixelClusters("slice")
-    few.add("a", single(*slices(), 0))
-    assert few.intervals(300, seed=0)["ap"].low is None
+        assert (found.unit, found.n_clusters) == ("patient", 12)
+    few = PixelClusters("patient")
+    few.held = dict(list(clusters.held.items())[:9])
+    assert few.intervals(300, seed=0)["ap"] == (None, None, "patient", 9, pytest.approx(9, abs=0.5))
+    few.held = clusters.held | {"p00": 100 * clusters.held["p00"]}  # most lesion pixels are one patient's
+    assert few.n_effective < 2 and few.intervals(300, seed=0)["ap"].low is None
 
 
 def test_the_file_gives_the_same_figures(clusters):
     again = PixelClusters.from_arrays(clusters.arrays())
-    weights = np.ones((1, 6))
+    weights = np.ones((1, 12))
     assert again.figures(weights)["ap"] == pytest.approx(clusters.figures(weights)["ap"], abs=1e-6)
     with pytest.raises(RunError, match="another version"):
-        PixelClusters.from_arrays(clusters.arrays() | {"histograms": np.zeros((6, 4, 10))})
+        PixelClusters.from_arrays(clusters.arrays() | {"histograms": np.zeros((12, 4, 10))})

@@ -1,4 +1,4 @@
-"""What the long tests have tried, one line of JSON each, where ``TALLY`` names a file; see docs/evidence/reliability.md."""
+"""What the long tests have tried, one line of JSON each, where ``TALLY`` names a file."""
 
 import json
 import os

@@ -29,8 +29,10 @@ def test_rows_carry_intervals_floors_and_lesions(detector):
     assert record["image"][0]["intervals"]["auroc"]["unit"] == record["bootstrap"]["unit"] == "slice"
     own = [row for row in record["pixel"] if row["map"] == "anomaly map" and row["region"] == "lung"]
     assert [row["group"] for row in own] == ["all", "nodule", "opacity"]
+    assert [row["intervals"]["ap"]["low"] is None for row in own] == [False, True, True]  # six slices of a disease
+    assert own[0]["intervals"]["ap"]["low"] <= own[0]["ap"] <= own[0]["intervals"]["ap"]["high"]
+    assert "not defined, n = 6 slices" in (folder / "summary.md").read_text()
     for row in own:
-        assert row["intervals"]["ap"]["low"] <= row["ap"] <= row["intervals"]["ap"]["high"]
         assert row["beats_floor"] == (row["ap"] > row["floor"]["ap"]) and row["dice"] is not None
     floors = {row["map"] for row in record["pixel"]}
     assert floors >= {"smoothed intensity", "distance to mean slice", "z-score", "residual", "probability"}
@@ -89,14 +91,17 @@ def test_a_run_equals_itself_and_another_one_differs_with_an_interval(evaluated_
     other = fit(tiny("stage=detector", f"codebook_run={codebook.folder}", "seed=5", name="other"))
     evaluated(other)
     rows = json.loads(compare(detector, detector, COMPARE).read_text())["rows"]
-    assert all(row["values"][0] == row["values"][1] and row["p"] == 1.0 for row in rows)
+    assert all(row["values"][0] == row["values"][1] and row["p"] in (1.0, None) for row in rows)
     result = compare(detector, other, COMPARE)
     rows = json.loads(result.read_text())["rows"]
     names = {row["figure"] for row in rows}
     assert names >= {"slice AUROC", "slice AP", "pixel ap, lung", "pixel aupro, slice"}
-    for row in rows:
-        assert row["low"] <= row["values"][0] - row["values"][1] + 0.1 and 0 < row["p"] <= 1
-    assert "95 % interval" in result.with_suffix(".md").read_text()
+    tested = [row for row in rows if row["p"] is not None]
+    assert [row["group"] for row in tested] == ["all"] * 8  # of each disease there are six slices
+    for row in tested:
+        assert row["low"] <= row["values"][0] - row["values"][1] + 0.1 and 0 < row["p"] <= row["p_holm"] <= 1
+    text = result.with_suffix(".md").read_text()
+    assert "95 % interval" in text and "not defined, 16 slices as good as 6.0" in text
 
 
 def test_a_run_not_evaluated_is_not_compared(detector):

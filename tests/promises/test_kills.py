@@ -142,7 +142,9 @@ def test_a_killed_prediction_leaves_the_earlier_one_or_the_new_one(toy_folder, d
     def look():
         assert contents(folder) in ends
 
-    killed("prediction over an earlier one", log, used, Prediction({"min_pixels": 4}), detector.folder, place, look=look)
+    killed(
+        "prediction over an earlier one", log, used, Prediction({"min_pixels": 4}), detector.folder, place, look=look
+    )
     assert contents(folder) == ends[0] and not list(folder.parent.glob(".*"))
 
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from anomask.errors import RunError
 from anomask.files import write_json, write_text
-from anomask.metrics.bootstrap import paired_difference
 from anomask.metrics.curves import defined
 from anomask.metrics.image import weighted_auroc, weighted_average_precision
+from anomask.metrics.significance import less, paired_difference
 from anomask.reading import read_json
-from anomask.report.record.difference import comparison, pixel_differences
+from anomask.report.record.difference import comparison, corrected, pixel_differences
 from anomask.report.record.saved import clusters_in, read_clusters, read_scores
 from anomask.report.record.shapes import EVALUATION
 from anomask.runs.evaluations import evaluated_with
@@ -74,6 +74,7 @@ def compare(first: Run, second: Run, config: CompareConfig) -> Path:
         clusters = [read_clusters(folder, region) for folder in folders]
         if None not in clusters:
             rows += pixel_differences(*clusters, region, config.bootstrap, config.seed)
+    rows = corrected(rows)
     names = [f"{record['run']} ({run.folder.name})" for record, run in zip(records, (first, second), strict=True)]
     text = comparison(*names, rows)
     target = folders[0] / f"against_{second.folder.parent.name}_{second.folder.name}"
@@ -105,6 +106,6 @@ def image_differences(folders: list[Path], n_resamples: int, seed: int) -> list[
             figures = [partial(metric, values, labels) for values in scores]
             values = [defined(figure(np.ones((1, len(kept))))[0]) for figure in figures]
             rng = np.random.default_rng(seed)
-            found, p_value = paired_difference(*figures, own, n_resamples, rng, unit)
+            found, p_value = paired_difference(less(*figures), own, n_resamples, rng, unit, [labels, ~labels])
             rows.append({"figure": f"slice {name}", "group": group, "values": values, **found._asdict(), "p": p_value})
     return rows

@@ -8,7 +8,14 @@ import numpy as np
 from anomask.errors import RunError
 from anomask.metrics import curves
 from anomask.metrics.bins import N_BINS
-from anomask.metrics.bootstrap import LEAST_CLUSTERS, NUMBERS_AT_ONCE, Interval, cluster_weights, percentile_interval
+from anomask.metrics.bootstrap import (
+    LEAST_EFFECTIVE,
+    NUMBERS_AT_ONCE,
+    Interval,
+    cluster_weights,
+    effective,
+    percentile_interval,
+)
 
 if TYPE_CHECKING:  # tables read these files without torch
     from anomask.metrics.pixel import PixelSample
@@ -52,13 +59,27 @@ class PixelClusters:
         parts = [self._figures(rows) for rows in self._chunks(weights)]
         return {name: np.concatenate([part[name] for part in parts]) for name in FIGURES}
 
+    @property
+    def n_effective(self) -> float:
+        """Clusters that would say as much if all had as many lesion pixels, see `anomask.metrics.bootstrap`."""
+        return effective(np.array([held[0].sum() for held in self.held.values()]))
+
+    def drawn(self, n_resamples: int, seed: int) -> np.ndarray | None:
+        """Draw clusters at random: weights [r, n] for `figures`, or None where there are too few of them."""
+        if self.n_effective < LEAST_EFFECTIVE or not n_resamples:
+            return None
+        return cluster_weights(len(self.held), n_resamples, np.random.default_rng(seed))
+
+    def interval_of(self, values: np.ndarray | None) -> Interval:
+        """Return the interval of resampled values [r]; not defined where there are none."""
+        about = (self.unit, len(self.held), self.n_effective)
+        return Interval(None, None, *about) if values is None else percentile_interval(values, *about)
+
     def intervals(self, n_resamples: int, seed: int) -> dict[str, Interval]:
         """Return a 95 % interval for each figure."""
-        n = len(self.held)
-        if n < LEAST_CLUSTERS or not n_resamples:
-            return dict.fromkeys(FIGURES, Interval(None, None, self.unit, n))
-        weights = cluster_weights(n, n_resamples, np.random.default_rng(seed))
-        return {name: percentile_interval(values, self.unit, n) for name, values in self.figures(weights).items()}
+        weights = self.drawn(n_resamples, seed)
+        found = dict.fromkeys(FIGURES) if weights is None else self.figures(weights)
+        return {name: self.interval_of(values) for name, values in found.items()}
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return everything as plain arrays, for a file."""

@@ -3,12 +3,26 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from anomask.metrics.bootstrap import LEAST_EFFECTIVE
+
 RESEARCH_USE = "For research use only; not a medical device."
+FEW = (
+    f"No interval and no p-value stand on fewer than {LEAST_EFFECTIVE} effective patients, donors or slices: as many of equal size as "
+    "would say the same."
+)
 
 
 def number(value: float | None) -> str:
     """Format a figure with three decimals; '–' where it is not defined."""
     return "–" if value is None else f"{value:.3f}"
+
+
+def not_defined(found: dict[str, Any]) -> str:
+    """Say why there is no interval, see `anomask.metrics.bootstrap.Interval`."""
+    n, plural = found["n_clusters"], f"{found['unit']}s"
+    if n < LEAST_EFFECTIVE:
+        return f"not defined, n = {n} {found['unit'] if n == 1 else plural}"
+    return f"not defined, {n} {plural} as good as {found['n_effective']:.1f}"
 
 
 def inline(text: object) -> str:

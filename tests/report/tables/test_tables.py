@@ -22,8 +22,8 @@ from anomask.sweeps.table import build, remedy
 REMEDY = "make reproduce TABLE=1 DATA=toy"
 
 
-def record(auroc, low=None, high=None, **changes):
-    interval = {"low": low, "high": high, "unit": "patient", "n_clusters": 7}
+def record(auroc, **changes):
+    interval = {"low": None, "high": None, "unit": "patient", "n_clusters": 7}
     image = {name: 0.5 for name in ("ap", "floor", "f1", "sensitivity", "specificity", "accuracy")}
     names = ("auroc", "ap", "sensitivity", "specificity")
     row = {"group": "all", "n_abnormal": 3, "n_normal": 4, "auroc": auroc, "within_patient_auroc": None, **image}
@@ -45,7 +45,14 @@ def record(auroc, low=None, high=None, **changes):
     }
     pixel = [{"group": "covid", "region": "slice", "map": "anomaly map", "ap": 0.25, "intervals": {}}]
     about = {"method": {"name": "M_1", "family": "feature"}, "data": "toy", "commit": "abc", "pixel": pixel}
-    return {**about, "image": [row, covid], "cost": cost, "bootstrap": {"unit": "patient"}, **changes}
+    return {
+        **about,
+        "image": [row, covid],
+        "cost": cost,
+        "bootstrap": {"unit": "patient"},
+        "threshold": {"threshold": 0.3},
+        **changes,
+    }
 
 
 def scores(*values, patients=None):
@@ -77,16 +84,46 @@ def settings(folder, *overrides):
     return config
 
 
-def test_mean_spread_and_interval_over_seeds_and_the_best_in_bold():
-    rows = [row("one", record(0.6, 0.5, 0.7), record(0.8, 0.6, 0.9)), row("two", record(0.65))]
+def test_mean_and_spread_over_seeds_and_the_best_in_bold():
+    rows = [row("one", record(0.6), record(0.8)), row("two", record(0.65))]
     (first,), (second,) = cells(rows, [COLUMNS["auroc"]])
-    assert first.mean == pytest.approx(0.7) and first.spread == pytest.approx(0.2 / 2**0.5)
-    assert (first.low, first.high) == pytest.approx((0.55, 0.8)) and first.bold
+    assert first.mean == pytest.approx(0.7) and first.spread == pytest.approx(0.2 / 2**0.5) and first.bold
     assert second == (0.65, None, None, None, False, None)
 
 
+def test_the_interval_of_a_mean_resamples_patients_and_seeds_together(tmp_path):
+    """Two seeds that are perfect and blind: over patients alone, with ends averaged, it would end far above 0.5."""
+    perfect = tuple(range(40))
+    save(tmp_path, "one", record(1.0), record(0.5))
+    (tmp_path / "one/seed0/scores.csv").write_text(scores(*perfect))
+    (tmp_path / "one/seed1/scores.csv").write_text(scores(*[0.5] * 40))
+    (one,) = read_rows(tmp_path, {"one": None}, REMEDY)
+    ((auroc, specificity),) = cells([one], [COLUMNS["auroc"], COLUMNS["specificity"]], Resampling(one, 400, 0))
+    assert (auroc.low, auroc.high) == (0.5, 1.0)
+    assert specificity.low == 0.0 and specificity.high <= 0.5 and specificity.mean == 0.5  # the records' own mean
+    for file in tmp_path.glob("one/*/scores.csv"):
+        file.write_text(scores(*perfect, patients=["a", "b", "c", "d"] * 10))
+    ((few,),) = cells([one], [COLUMNS["auroc"]], Resampling(one, 400, 0))
+    assert few.mean == 0.75 and few.low is None
+    file.unlink()
+    ((unknown,),) = cells([one], [COLUMNS["auroc"]], Resampling(one, 400, 0))
+    assert unknown.low is None
+
+
+def test_p_values_of_a_table_are_corrected_together(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 20)
+    for key, strength in (("one", 1.2), ("two", 1.0), ("three", 0.0)):
+        save(tmp_path, key, record(0.5), values=rng.standard_normal(40) + strength * labels)
+    rows = read_rows(tmp_path, dict.fromkeys(("one", "two", "three")), REMEDY)
+    alone = [cells([one], [COLUMNS["against"]], Resampling(rows[0], 400, 0))[0][0].p.value for one in rows[1:]]
+    together = [cell.p and cell.p.value for (cell,) in cells(rows, [COLUMNS["against"]], Resampling(rows[0], 400, 0))]
+    low, high = min(alone), max(alone)
+    assert together == [None, *(2 * low if p == low else max(high, 2 * low) for p in alone)] and low < high
+
+
 def test_all_three_formats_say_the_same(tmp_path, capsys):
-    save(tmp_path / "toy", "one", record(0.6, 0.5, 0.7), record(0.8, 0.6, 0.9))
+    save(tmp_path / "toy", "one", record(0.6), record(0.8))
     codebook = record(0.9)
     codebook["cost"]["codebook"] = {"seconds": 30.0}
     save(tmp_path / "toy", "two", codebook)
@@ -94,7 +131,7 @@ def test_all_three_formats_say_the_same(tmp_path, capsys):
     text = file.read_text()
     assert capsys.readouterr().out == text
     lines = {line.split("|")[3].strip(): [cell.strip() for cell in line.split("|")] for line in text.splitlines()[4:6]}
-    assert lines["2"][4] == "0.700 ± 0.141 [0.550, 0.800]" and lines["1"][4] == "**0.900**"
+    assert lines["2"][4] == "0.700 ± 0.141" and lines["1"][4] == "**0.900**"
     assert lines["1"][-3] == "2.0" and lines["2"][-3] == "1.5" and lines["2"][-5] == "16,000"  # minutes, slices
     assert "3 abnormal and 4 normal" in text and "abc" in text
     with file.with_suffix(".csv").open() as stream:
@@ -163,9 +200,9 @@ def test_the_paired_difference_is_that_of_the_seeds_means(tmp_path):
     found = auroc_difference(folders["one"], folders["two"], 500, 0)
     means = [np.mean([auroc(folder) for folder in folders[side]]) for side in ("one", "two")]
     assert found.mean == pytest.approx(means[0] - means[1])
-    assert found.low < found.mean < found.high < 0 and found.p < 0.02
+    assert found.low < found.mean < found.high < 0 and found.p.value < 0.05
     same = auroc_difference(folders["one"], folders["one"], 500, 0)
-    assert (same.mean, same.low, same.high, same.p) == (0.0, 0.0, 0.0, 1.0)
+    assert (same.mean, same.low, same.high, same.p.value) == (0.0, 0.0, 0.0, 1.0)
 
 
 def test_donors_of_lesions_are_resampled_where_any_evaluation_knows_them(tmp_path):
@@ -183,14 +220,14 @@ def test_donors_of_lesions_are_resampled_where_any_evaluation_knows_them(tmp_pat
         (tmp_path / name / "scores.csv").write_text("\n".join([header, *lines]))
     old, new = [tmp_path / "old"], [tmp_path / "new"]
     first, second = auroc_difference(old, new, 200, 0), auroc_difference(new, old, 200, 0)
-    assert first.high < 0 < second.low and first.p == second.p < 0.02
+    assert first.high < 0 < second.low and first.p == second.p and first.p.value < 0.05
     assert auroc_difference(old, old, 200, 0).low is None
 
 
 def test_pixels_of_patients_and_of_donors_are_compared_without_an_interval(tmp_path):
     rng = np.random.default_rng(0)
     write_clusters(tmp_path / "old", rng, 5)
-    write_clusters(tmp_path / "new", rng, 5, names="ijklmnop", unit="lesion donor")
+    write_clusters(tmp_path / "new", rng, 5, names="mnopqrstuvwx", unit="lesion donor")
     found = pixel_difference([tmp_path / "old"], [tmp_path / "new"], "slice", "ap", 100, 0)
     assert abs(found.mean) < 0.2 and found.low is None and found.p is None
 
@@ -202,7 +239,7 @@ def test_other_slices_cannot_be_paired(tmp_path):
         auroc_difference([tmp_path / "one/seed0"], [tmp_path / "two/seed0"], 10, 0)
 
 
-def write_clusters(folder, rng, shift, names="abcdefgh", unit="patient"):
+def write_clusters(folder, rng, shift, names="abcdefghijkl", unit="patient"):
     clusters = PixelClusters(unit)
     for name in names:
         held = np.zeros((4, N_COARSE))
@@ -220,7 +257,7 @@ def test_pixel_figures_are_paired_by_patient(tmp_path):
     write_clusters(tmp_path / "one", rng, 5)
     write_clusters(tmp_path / "two", rng, 30)
     found = pixel_difference([tmp_path / "one"], [tmp_path / "two"], "slice", "ap", 200, 0)
-    assert found.low < found.mean < found.high < 0 and found.p < 0.05
+    assert found.low < found.mean < found.high < 0 and found.p.value < 0.05
     assert pixel_difference([tmp_path / "one"], [tmp_path / "two"], "lung", "ap", 200, 0) is None
     write_clusters(tmp_path / "three", rng, 5, names="abc")
     few = pixel_difference([tmp_path / "three"], [tmp_path / "three"], "slice", "ap", 200, 0)
@@ -238,8 +275,9 @@ def test_damaged_pixel_histograms_are_one_error(tmp_path):
 
 
 def test_the_reference_has_no_difference_from_itself(tmp_path):
-    save(tmp_path, "one", record(0.6), values=(0.1, 0.2, 0.3, 0.35, 0.4, 0.5))
-    save(tmp_path, "two", record(0.6))
+    values = np.random.default_rng(0).random(40)
+    save(tmp_path, "one", record(0.6), values=values + np.repeat([0, 1], 20))
+    save(tmp_path, "two", record(0.6), values=values)
     rows = read_rows(tmp_path, {"one": None, "two": None}, REMEDY)
     (first,), (second,) = cells(rows, [COLUMNS["against"]], Resampling(rows[0], 50, 0))
     assert (
@@ -293,7 +331,7 @@ def test_damaged_and_old_records_are_errors(tmp_path):
         read_rows(tmp_path, {"one": None}, REMEDY)
     file.write_text("{}")
     with pytest.raises(
-        RunError, match="of another version: it lacks data, commit, method, bootstrap, cost, image, pixel"
+        RunError, match="of another version: it lacks data, commit, method, bootstrap, threshold, cost, image, pixel"
     ):
         read_rows(tmp_path, {"one": None}, REMEDY)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from anomask.metrics.lesions import RATES, STRATA
 from anomask.report.record.names import ANOMALY_MAP
-from anomask.report.text import RESEARCH_USE, inline, number, table_of
+from anomask.report.text import RESEARCH_USE, inline, not_defined, number, table_of
 
 SYNTHETIC = "Synthetic phantom: these scores say nothing about patients."
 
@@ -13,7 +13,7 @@ SYNTHETIC = "Synthetic phantom: these scores say nothing about patients."
 def spread(row: dict[str, Any], figure: str) -> str:
     """Format a figure's 95 % interval."""
     found = row["intervals"][figure]
-    return "–" if found["low"] is None else f"{number(found['low'])} to {number(found['high'])}"
+    return not_defined(found) if found["low"] is None else f"{number(found['low'])} to {number(found['high'])}"
 
 
 def below(row: dict[str, Any]) -> str:

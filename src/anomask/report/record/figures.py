@@ -100,12 +100,21 @@ def _intervals(
         "sensitivity": lambda weights: weighted_rates(called, labels, weights)[0],
         "specificity": lambda weights: weighted_rates(called, labels, weights)[1],
     }
+    kinds = {"sensitivity": [labels], "specificity": [~labels]}  # the others need both
     found = {
         # One seed for all: every figure is resampled alike.
-        name: interval(metric, clusters, n_resamples, np.random.default_rng(seed), unit)
+        name: interval(
+            metric, clusters, n_resamples, np.random.default_rng(seed), unit, kinds.get(name, [labels, ~labels])
+        )
         for name, metric in metrics.items()
     }
-    found["within_patient_auroc"] = interval(within.weighted, within.patients, n_resamples, np.random.default_rng(seed))
+    found["within_patient_auroc"] = interval(
+        within.weighted,
+        within.patients,
+        n_resamples,
+        np.random.default_rng(seed),
+        kinds=[np.array(within.pairs, float)],
+    )
     return {name: value._asdict() for name, value in found.items()}
 
 

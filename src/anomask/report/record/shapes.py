@@ -62,6 +62,7 @@ RECORD = {
     **{"schema?": SCHEMA, "data": str, "commit": (str, None)},
     "method": {"name": str, "family": str},
     "bootstrap": {"unit": str},
+    "threshold": {"threshold": float},
     "cost": _COST,
     "image": [_IMAGE],
     "pixel": [_PIXEL],

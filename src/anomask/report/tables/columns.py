@@ -15,7 +15,7 @@ class Column(NamedTuple):
 
     title: str
     read: Callable[[Record], float | None]
-    interval: Callable[[Record], dict[str, Any]] | None = None  # low and high, None where not defined
+    interval: tuple[str, str, str] | None = None  # figure, disease or 'all', and region ('' for slices) to resample
     best: bool = False  # whether the highest value is set in bold
     show: Callable[[float | None], str] = number
     paired: tuple[str, str] | None = None  # figure and region ('' for slices) that is tested against the reference row
@@ -26,11 +26,6 @@ def image(figure: str, group: str = "all") -> Callable[[Record], float | None]:
     return lambda record: _image(record, group)[figure]
 
 
-def image_interval(figure: str, group: str = "all") -> Callable[[Record], dict[str, Any]]:
-    """Read the interval of a figure, as `image`."""
-    return lambda record: _image(record, group)["intervals"][figure]
-
-
 def _image(record: Record, group: str) -> dict[str, Any]:
     return next(row for row in record["image"] if row["group"] == group)
 
@@ -38,11 +33,6 @@ def _image(record: Record, group: str) -> dict[str, Any]:
 def pixel(figure: str, region: str, group: str = "all") -> Callable[[Record], float | None]:
     """Read a figure of the anomaly map on abnormal slices with masks; None where the data set has none."""
     return lambda record: _pixel(record, region, group).get(figure)
-
-
-def pixel_interval(figure: str, region: str, group: str = "all") -> Callable[[Record], dict[str, Any]]:
-    """Read the interval of a figure of the anomaly map."""
-    return lambda record: _pixel(record, region, group).get("intervals", {}).get(figure, {})
 
 
 def _pixel(record: Record, region: str, group: str = "all") -> dict[str, Any]:
@@ -83,7 +73,7 @@ def _tenths(value: float | None) -> str:
 
 
 COLUMNS: dict[str, Column] = {
-    "auroc": Column("AUROC", image("auroc"), image_interval("auroc"), True),
+    "auroc": Column("AUROC", image("auroc"), ("auroc", "all", ""), True),
     "against": Column("AUROC less reference", _nothing, show=_signed, paired=("auroc", "")),
     "floor": Column("trivial floor", image("floor")),
     "within_patient": Column("AUROC within patient", image("within_patient_auroc"), None, True),
@@ -91,10 +81,10 @@ COLUMNS: dict[str, Column] = {
     "within_patient_floor": Column(
         "floor within patient", lambda record: _image(record, "all").get("within_patient_floor")
     ),
-    "ap": Column("AP", image("ap"), image_interval("ap"), True),
+    "ap": Column("AP", image("ap"), ("ap", "all", ""), True),
     "f1": Column("F1", image("f1"), None, True),
-    "sensitivity": Column("sensitivity", image("sensitivity"), image_interval("sensitivity")),
-    "specificity": Column("specificity", image("specificity"), image_interval("specificity")),
+    "sensitivity": Column("sensitivity", image("sensitivity"), ("sensitivity", "all", "")),
+    "specificity": Column("specificity", image("specificity"), ("specificity", "all", "")),
     "accuracy": Column("accuracy", image("accuracy"), None, True),
     "budget": Column("slices seen", lambda record: record["cost"]["slices_seen"], show=_whole),
     "step": Column("step (ms)", _step_ms, show=_whole),
@@ -108,17 +98,13 @@ COLUMNS: dict[str, Column] = {
 
 for _prefix, _region, _where in (("pixel", "slice", ""), ("lung", "lung", " in the lung")):
     COLUMNS |= {
-        f"{_prefix}_auroc": Column(
-            f"pixel AUROC{_where}", pixel("auroc", _region), pixel_interval("auroc", _region), True
-        ),
-        f"{_prefix}_ap": Column(f"pixel AP{_where}", pixel("ap", _region), pixel_interval("ap", _region), True),
+        f"{_prefix}_auroc": Column(f"pixel AUROC{_where}", pixel("auroc", _region), ("auroc", "all", _region), True),
+        f"{_prefix}_ap": Column(f"pixel AP{_where}", pixel("ap", _region), ("ap", "all", _region), True),
         f"{_prefix}_against": Column(
             f"pixel AP{_where} less reference", _nothing, show=_signed, paired=("ap", _region)
         ),
         f"{_prefix}_floor": Column(f"floor AP{_where}", pixel_floor(_region)),
-        f"{_prefix}_aupro": Column(
-            f"AUPRO(0.3){_where}", pixel("aupro", _region), pixel_interval("aupro", _region), True
-        ),
+        f"{_prefix}_aupro": Column(f"AUPRO(0.3){_where}", pixel("aupro", _region), ("aupro", "all", _region), True),
         f"{_prefix}_dice": Column(f"Dice{_where}", pixel("dice", _region), None, True),
         f"{_prefix}_iou": Column(f"IoU{_where}", pixel("iou", _region), None, True),
     }
@@ -128,12 +114,10 @@ def _of_disease(name: str, disease: str, record: Record) -> Column:
     row = _image(record, disease)
     return {
         "disease_auroc": Column(
-            f"{disease} (n = {row['n_abnormal']})", image("auroc", disease), image_interval("auroc", disease), True
+            f"{disease} (n = {row['n_abnormal']})", image("auroc", disease), ("auroc", disease, ""), True
         ),
         "disease_floor": Column(f"floor, {disease}", image("floor", disease)),
-        "disease_pixel_ap": Column(
-            f"pixel AP, {disease}", pixel("ap", "slice", disease), pixel_interval("ap", "slice", disease), True
-        ),
+        "disease_pixel_ap": Column(f"pixel AP, {disease}", pixel("ap", "slice", disease), None, True),
     }[name]
 
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from anomask.cells import csv_text
+from anomask.metrics.significance import PValue
 from anomask.report.tables.columns import Column
 from anomask.report.tables.rows import Cell, Row
-from anomask.report.text import inline, table
+from anomask.report.text import FEW, inline, table
 
 # Marks of bold type that no text has, until everything else is escaped.
 BOLD_BEGINS, BOLD_ENDS = "\x02", "\x03"
@@ -56,7 +57,13 @@ def as_csv(filled: Filled) -> str:
     parts = {"mean": 0, "spread": 1, "low": 2, "high": 3, "p": 5}  # places in a cell
     header = ["method", "family", "seeds", *(f"{name}_{part}" for name in filled.columns for part in parts)]
     rows = zip(filled.rows, filled.cells, strict=True)
-    return csv_text(header, ([*_about(row), *(cell[p] for cell in line for p in parts.values())] for row, line in rows))
+    return csv_text(
+        header, ([*_about(row), *(_plain(cell[p]) for cell in line for p in parts.values())] for row, line in rows)
+    )
+
+
+def _plain(value: float | PValue | None) -> float | None:
+    return value.value if isinstance(value, PValue) else value
 
 
 def footnote(rows: Sequence[Row], against: Row) -> str:
@@ -68,10 +75,11 @@ def footnote(rows: Sequence[Row], against: Row) -> str:
     devices = sorted({f"{record['cost']['devices']}, {record['cost']['cpu_threads']} threads" for record in records})
     return (
         f"{records[0]['data']}: {first['n_abnormal']} abnormal and {first['n_normal']} normal slices. Brackets: 95 % "
-        f"bootstrap intervals by {units}, averaged over seeds; ± is the standard deviation "
+        f"bootstrap intervals of the mean, {units}s and seeds resampled together; ± is the standard deviation "
         f"over seeds. Less reference: the difference from {_about(against)[0]}, mean over the seeds that both have, "
-        "with interval and p of the paired bootstrap. Trivial floor: the best AUROC of trivial features of the slice. "
-        "Training includes the codebook where a method stands on one. "
+        f"with interval and p of the paired bootstrap, p corrected by Holm for all of this table. {FEW} Trivial "
+        "floor: the best AUROC of trivial features of the slice. Training includes the codebook where a method stands "
+        "on one. "
         f"Devices: {'; '.join(devices)}. Commits: {', '.join(commits)}."
     )
 
@@ -100,7 +108,7 @@ def _text(cell: Cell, column: Column, bold: str, plus_minus: str) -> str:
     text = bold.format(text) if cell.bold else text
     if cell.low is not None:
         text += f" [{column.show(cell.low)}, {column.show(cell.high)}]"
-    return text if cell.p is None else f"{text}, p {cell.p:.3f}"
+    return text if cell.p is None else f"{text}, {cell.p}"
 
 
 def _escape(text: str) -> str:

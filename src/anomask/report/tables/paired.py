@@ -1,25 +1,20 @@
-"""Paired tests between two rows of a table: the same slices, the same resamples, all seeds together. Knows no torch."""
+"""Intervals of rows of a table and paired tests between them: patients and seeds resampled together. Knows no torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
 
 from anomask.errors import RunError
-from anomask.metrics.bootstrap import (
-    LEAST_CLUSTERS,
-    cluster_weights,
-    paired_difference,
-    paired_p_value,
-    percentile_interval,
-)
-from anomask.metrics.image import weighted_auroc
-from anomask.report.record.saved import clusters_in, read_clusters, read_scores
+from anomask.metrics.bootstrap import Interval, Weighted, interval, over_seeds
+from anomask.metrics.image import weighted_auroc, weighted_average_precision, weighted_rates
+from anomask.metrics.pixel_clusters import PixelClusters
+from anomask.metrics.significance import PValue, less, paired_difference, paired_p_value
+from anomask.report.record.saved import clusters_file, clusters_in, read_clusters, read_scores
 
-Weighted = Callable[[np.ndarray], np.ndarray]
+SLICE_FIGURES = ("auroc", "ap", "sensitivity", "specificity")
 
 
 class Difference(NamedTuple):
@@ -28,7 +23,89 @@ class Difference(NamedTuple):
     mean: float
     low: float | None
     high: float | None
-    p: float | None
+    p: PValue | None
+
+
+class Slices(NamedTuple):
+    """The slices of some evaluations on the same test set."""
+
+    labels: np.ndarray  # [n] bool
+    diseases: np.ndarray  # [n] '' for normal slices
+    names: list[str]  # [n] what is resampled as a whole
+    unit: str
+    scores: list[np.ndarray]  # [n] of each evaluation
+
+
+def slices_of(folders: Sequence[Path]) -> Slices:
+    """Read the scores of several evaluations.
+
+    Raises:
+        RunError: they were evaluated on different slices, or a table of scores is damaged.
+    """
+    tables = [{row["path"]: row for row in read_scores(folder)} for folder in folders]
+    for folder, table in zip(folders, tables, strict=True):
+        if table.keys() != tables[0].keys():
+            raise RunError(f"{folder} and {folders[0]} hold scores of different slices. Evaluate both again.")
+    paths = sorted(tables[0])
+    diseases = np.array([tables[0][path]["disease"] for path in paths])
+    scores = [np.array([float(table[path]["score"]) for path in paths]) for table in tables]
+    return Slices(diseases != "", diseases, *clusters_in(tables, paths), scores)
+
+
+def slice_interval(
+    folders: Sequence[Path], thresholds: Sequence[float], figure: str, group: str, n_resamples: int, seed: int
+) -> Interval | None:
+    """Return the interval of the mean over seeds of a slice-level figure, or None where no scores were kept.
+
+    Args:
+        folders: one a seed; each holds scores.csv.
+        thresholds: of each seed.
+        figure: of `SLICE_FIGURES`.
+        group: a disease against all normal slices, or 'all'.
+        n_resamples: of patients (of lesions' donors) where they are known, else of slices; and of seeds.
+        seed: of the resamples.
+    """
+    if not all((folder / "scores.csv").is_file() for folder in folders):
+        return None
+    found = slices_of(folders)
+    kept = np.ones(len(found.labels), bool) if group == "all" else np.isin(found.diseases, ("", group))
+    labels, names = found.labels[kept], [name for name, own in zip(found.names, kept, strict=True) if own]
+    figures = [
+        _slice_figure(figure, scores[kept], labels, threshold)
+        for scores, threshold in zip(found.scores, thresholds, strict=True)
+    ]
+    kinds = {"sensitivity": [labels], "specificity": [~labels]}.get(figure, [labels, ~labels])
+    mean = over_seeds(figures, np.random.default_rng([seed, 1]))
+    return interval(mean, names, n_resamples, np.random.default_rng(seed), found.unit, kinds)
+
+
+def _slice_figure(figure: str, scores: np.ndarray, labels: np.ndarray, threshold: float) -> Weighted:
+    if figure in ("sensitivity", "specificity"):
+        return lambda weights: weighted_rates(scores > threshold, labels, weights)[figure == "specificity"]
+    return partial({"auroc": weighted_auroc, "ap": weighted_average_precision}[figure], scores, labels)
+
+
+def pixel_interval(folders: Sequence[Path], figure: str, region: str, n_resamples: int, seed: int) -> Interval | None:
+    """Return the interval of the mean over seeds of a pixel figure, or None where no histograms were kept.
+
+    Args:
+        folders: one a seed; each holds pixels_<region>.npz.
+        figure: 'auroc', 'ap' or 'aupro'.
+        region: 'slice' or 'lung'.
+        n_resamples, seed: as in `slice_interval`.
+    """
+    if not all(clusters_file(folder, region).is_file() for folder in folders):
+        return None
+    every = [read_clusters(folder, region) for folder in folders]
+    if any(clusters.held.keys() != every[0].held.keys() for clusters in every):
+        return None
+    mean = over_seeds([_pixel_figure(clusters, figure) for clusters in every], np.random.default_rng([seed, 1]))
+    weights = every[0].drawn(n_resamples, seed)
+    return every[0].interval_of(None if weights is None else mean(weights))
+
+
+def _pixel_figure(clusters: PixelClusters, figure: str) -> Weighted:
+    return lambda weights: clusters.figures(weights)[figure]
 
 
 def auroc_difference(folders: Sequence[Path], others: Sequence[Path], n_resamples: int, seed: int) -> Difference | None:
@@ -36,32 +113,19 @@ def auroc_difference(folders: Sequence[Path], others: Sequence[Path], n_resample
 
     Args:
         folders, others: of one row and of the reference, one a seed; each holds scores.csv.
-        n_resamples: of patients (of lesions' donors) where they are known, else of slices.
-        seed: of the resamples.
+        n_resamples, seed: as in `slice_interval`.
 
     Raises:
         RunError: the two were evaluated on different slices.
     """
-    tables = [[{row["path"]: row for row in read_scores(folder)} for folder in side] for side in (folders, others)]
-    first = tables[0][0]
-    for folder, table in zip([*folders, *others], [*tables[0], *tables[1]], strict=True):
-        if table.keys() != first.keys():
-            raise RunError(f"{folder} and {folders[0]} hold scores of different slices. Evaluate both again.")
-    paths = sorted(first)
-    labels = np.array([bool(first[path]["disease"]) for path in paths])
-    names, unit = clusters_in([*tables[0], *tables[1]], paths)
-    sides = [
-        _mean_of(
-            [
-                partial(weighted_auroc, np.array([float(table[path]["score"]) for path in paths]), labels)
-                for table in side
-            ]
-        )
-        for side in tables
-    ]
-    whole = [float(side(np.ones((1, len(paths))))[0]) for side in sides]
-    found, p = paired_difference(*sides, names, n_resamples, np.random.default_rng(seed), unit)
-    return Difference(whole[0] - whole[1], found.low, found.high, p)
+    found = slices_of([*folders, *others])
+    figures = [partial(weighted_auroc, scores, found.labels) for scores in found.scores]
+    pairs = [less(*pair) for pair in zip(figures[: len(folders)], figures[len(folders) :], strict=True)]
+    difference = over_seeds(pairs, np.random.default_rng([seed, 1]))
+    rng, kinds = np.random.default_rng(seed), [found.labels, ~found.labels]
+    between, p = paired_difference(difference, found.names, n_resamples, rng, found.unit, kinds)
+    whole = [float(pair(np.ones((1, len(found.labels))))[0]) for pair in pairs]
+    return Difference(float(np.mean(whole)), between.low, between.high, p)
 
 
 def pixel_difference(
@@ -71,15 +135,13 @@ def pixel_difference(
 
     Args:
         folders, others: as in `auroc_difference`; each holds pixels_<region>.npz.
-        region: 'slice' or 'lung'.
-        figure: 'auroc', 'ap' or 'aupro'.
-        n_resamples, seed: as in `auroc_difference`.
+        region, figure: as in `pixel_interval`.
+        n_resamples, seed: as in `slice_interval`.
 
     Raises:
         RunError: the two were evaluated on different patients or slices.
     """
-    sides = [[read_clusters(folder, region) for folder in side] for side in (folders, others)]
-    every = [clusters for side in sides for clusters in side]
+    every = [read_clusters(folder, region) for folder in [*folders, *others]]
     if None in every:
         return None
     units = {clusters.unit for clusters in every}
@@ -87,17 +149,14 @@ def pixel_difference(
         raise RunError(
             f"{folders[0]} and {others[0]} hold pixels of different patients or slices. Evaluate both again."
         )
-    whole = [fmean([c.figures(np.ones((1, len(c.held))))[figure][0] for c in side]) for side in sides]
-    n = min(len(clusters.held) for clusters in every)
+    whole = [_pixel_figure(clusters, figure)(np.ones((1, len(clusters.held))))[0] for clusters in every]
+    mean = float(np.mean(whole[: len(folders)]) - np.mean(whole[len(folders) :]))
+    weights = every[0].drawn(n_resamples, seed)
     # Clusters of two kinds (an evaluation from before donors of lesions were known) cannot be resampled alike.
-    if n < LEAST_CLUSTERS or not n_resamples or len(units) > 1:
-        return Difference(whole[0] - whole[1], None, None, None)
-    weights = cluster_weights(n, n_resamples, np.random.default_rng(seed))
-    means = [_mean_of([lambda w, c=clusters: c.figures(w)[figure] for clusters in side]) for side in sides]
-    differences = means[0](weights) - means[1](weights)
-    found = percentile_interval(differences, units.pop(), n)
-    return Difference(whole[0] - whole[1], found.low, found.high, paired_p_value(differences))
-
-
-def _mean_of(figures: Sequence[Weighted]) -> Weighted:
-    return lambda weights: np.mean([figure(weights) for figure in figures], axis=0)
+    if weights is None or len(units) > 1:
+        return Difference(mean, None, None, None)
+    figures = [_pixel_figure(clusters, figure) for clusters in every]
+    pairs = [less(*pair) for pair in zip(figures[: len(folders)], figures[len(folders) :], strict=True)]
+    differences = over_seeds(pairs, np.random.default_rng([seed, 1]))(weights)
+    found = every[0].interval_of(differences)
+    return Difference(mean, found.low, found.high, paired_p_value(differences, found.n_effective))

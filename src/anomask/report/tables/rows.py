@@ -6,10 +6,12 @@ from statistics import fmean, stdev
 from typing import NamedTuple
 
 from anomask.errors import ConfigError, RunError, did_you_mean
+from anomask.metrics.bootstrap import Interval
+from anomask.metrics.significance import PValue, holm
 from anomask.reading import read_json
 from anomask.report.record.shapes import RECORD
 from anomask.report.tables.columns import Column, Record, image, pixel
-from anomask.report.tables.paired import auroc_difference, pixel_difference
+from anomask.report.tables.paired import auroc_difference, pixel_difference, pixel_interval, slice_interval
 
 
 class Row(NamedTuple):
@@ -22,18 +24,18 @@ class Row(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A figure: mean and standard deviation over seeds, mean ends of the seeds' 95 % intervals; None: not defined."""
+    """A figure: mean and standard deviation over seeds, 95 % interval of that mean; None: not defined."""
 
     mean: float | None
     spread: float | None = None
     low: float | None = None
     high: float | None = None
     bold: bool = False
-    p: float | None = None  # of a paired test
+    p: PValue | None = None  # of a paired test, corrected for all of the table
 
 
 class Resampling(NamedTuple):
-    """How paired tests resample, and against which row."""
+    """How intervals and paired tests resample, and against which row."""
 
     against: Row
     n: int
@@ -89,9 +91,11 @@ def cells(rows: Sequence[Row], columns: Sequence[Column], resampling: Resampling
     Args:
         rows: with their records.
         columns: what is shown of them.
-        resampling: for columns of paired tests; None leaves these empty.
+        resampling: for intervals and paired tests; None leaves these out.
     """
     found = [[_cell(row, column, resampling) for column in columns] for row in rows]
+    tested = holm([cell.p for line in found for cell in line])
+    found = [[cell._replace(p=tested.pop(0)) for cell in line] for line in found]
     for index, column in enumerate(columns):
         if column.best:
             _embolden(found, index)
@@ -105,15 +109,21 @@ def _cell(row: Row, column: Column, resampling: Resampling | None) -> Cell:
     values = [column.read(record) for record in records]
     if any(value is None for value in values):
         return Cell(None)
-    ends = [column.interval(record) if column.interval else {} for record in records]
-    low, high = ([end.get(side) for end in ends] for side in ("low", "high"))
-    known = None not in low + high
+    interval = _interval(row, *column.interval, resampling) if column.interval and resampling else None
     return Cell(
         fmean(values),
         stdev(values) if len(values) > 1 else None,
-        fmean(low) if known else None,
-        fmean(high) if known else None,
+        interval and interval.low,
+        interval and interval.high,
     )
+
+
+def _interval(row: Row, figure: str, group: str, region: str, resampling: Resampling) -> Interval | None:
+    folders, again = [row.folder / f"seed{seed}" for seed in row.records], (resampling.n, resampling.seed)
+    if region:
+        return pixel_interval(folders, figure, region, *again)
+    thresholds = [record["threshold"]["threshold"] for record in row.records.values()]
+    return slice_interval(folders, thresholds, figure, group, *again)
 
 
 def _difference(row: Row, figure: str, region: str, resampling: Resampling) -> Cell:
