@@ -12,6 +12,7 @@ from anomask.metrics.image import (
     WithinPatient,
     auroc,
     average_precision,
+    sensitivity_at,
     threshold_metrics,
     weighted_auroc,
     weighted_average_precision,
@@ -24,6 +25,15 @@ def example(n=60, seed=0, ties=True):
     labels = rng.random(n) < 0.4
     scores = rng.random(n) + 0.4 * labels
     return (scores.round(1) if ties else scores), labels
+
+
+@pytest.mark.parametrize("ties", [True, False])
+@pytest.mark.parametrize("specificity", [0.9, 0.95, 1.0])
+def test_sensitivity_at_a_specificity_agrees_with_scikit_learn(ties, specificity):
+    scores, labels = example(200, ties=ties)
+    false, true, _ = reference.roc_curve(labels, scores, drop_intermediate=False)
+    assert sensitivity_at(scores, labels, specificity) == pytest.approx(true[false <= 1 - specificity + 1e-9].max())
+    assert sensitivity_at(scores, np.ones(200, bool), specificity) is None
 
 
 @pytest.mark.parametrize("ties", [True, False])

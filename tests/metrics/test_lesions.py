@@ -73,6 +73,25 @@ def test_equal_neighbours_are_one_candidate_and_zeros_are_none():
     assert metric.compute()["all_at_0.5"] == 0.0 and metric.compute()["all_at_1"] == 1.0
 
 
+def test_a_constant_map_hits_nothing():
+    """Its one plateau touches every lesion: with a hit by touching it had every lesion and not one false positive."""
+    mask = maps_with_lesions()[1]
+    metric = LesionMetrics()
+    metric.update(torch.full(mask.shape, 0.5), mask)
+    found = metric.compute()
+    assert found["all_mean"] == 0.0 and int(metric.alarms.sum()) == len(mask)
+
+
+@pytest.mark.parametrize(("outside", "hit"), [(6, True), (9, True), (12, False)])
+def test_a_plateau_hits_what_holds_half_of_it(outside, hit):
+    maps, mask = torch.zeros(1, 1, 64, 64), torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+    mask[..., 20:23, 20:23] = True
+    maps[..., 20:23, 20 : 23 + outside // 3] = 0.5  # 9 px inside and so many outside
+    metric = LesionMetrics()
+    metric.update(maps, mask)
+    assert (metric.compute()["all_at_0.125"], int(metric.alarms.sum())) == (float(hit), int(not hit))
+
+
 def test_only_the_lung_counts_and_updates_add_up():
     maps, masks = maps_with_lesions()
     lung = torch.zeros_like(masks)

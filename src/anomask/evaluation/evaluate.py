@@ -27,7 +27,7 @@ from anomask.report.evaluation.files import write_results
 from anomask.report.evaluation.markdown import brief
 from anomask.report.pictures import Picture, to_pixels, write_map
 from anomask.report.record.figures import Evaluation, ScoredSlice, build_record
-from anomask.report.record.localisation import PixelTally
+from anomask.report.record.localisation import PixelTally, Tested
 from anomask.report.record.names import ANOMALY_MAP
 from anomask.report.verification import in_short
 from anomask.runs.commit import current_commit
@@ -72,8 +72,8 @@ def score(
         own = [records[row] for row in rows]
         scores, found = detect(stage, seen)
         maps = found | floors.maps(batch.image)
-        names, diseases = ([getattr(record, field) for record in own] for field in ("name", "disease"))
-        tally.update(batch, maps, names, [clusters[row] for row in rows], diseases)
+        tested = [Tested(r.name, r.patient, clusters[row], r.disease) for r, row in zip(own, rows, strict=True)]
+        tally.update(batch, maps, tested)
         features = trivial_features(batch.image).tolist()
         for record, value, trivial in zip(own, scores.tolist(), features, strict=True):
             known = record.name, record.patient, record.disease, value, tuple(trivial), record.lesion_donor

@@ -60,6 +60,20 @@ def _single(metric, scores: Sequence[float], labels: Sequence[bool]) -> float | 
     return curves.defined(metric(scores, labels, np.ones((1, len(scores))))[0]) if len(scores) else None
 
 
+def sensitivity_at(scores: Sequence[float], labels: Sequence[bool], specificity: float) -> float | None:
+    """Return the highest sensitivity at that specificity or a higher one, a point of the ROC curve of these slices.
+
+    Unlike a threshold fixed beforehand it is chosen on the test set; None unless both classes are there.
+    """
+    scores, labels = np.asarray(scores, float), np.asarray(labels, bool)
+    if not labels.any() or labels.all():
+        return None
+    check_scores(scores)
+    true, false = (counts[0] for counts in falling_weights(scores, labels, np.ones((1, len(scores)))))
+    allowed = true[false <= (1 - specificity) * false[-1] + 1e-9]
+    return float(allowed[-1] / true[-1]) if len(allowed) else 0.0
+
+
 def threshold_metrics(scores: Sequence[float], labels: Sequence[bool], threshold: float) -> dict[str, float | None]:
     """Return the figures at a threshold fixed beforehand; a slice is called abnormal if its score is greater.
 

@@ -24,8 +24,10 @@ def peaks(anomaly_map: np.ndarray, radius: int) -> np.ndarray:
 class LesionMetrics(Metric):
     """FROC from candidates: the map's local maxima, each with its height as score.
 
-    A lesion (8-connected region of the mask) is hit by a candidate inside it and scores as its highest one; a candidate
-    outside every lesion is a false positive. Sums over slices and processes; its size does not depend on their number.
+    A candidate is a peak, or a plateau of equal neighbours. A lesion (8-connected region of the mask) is hit by a
+    candidate of which at least half lies inside it, and scores as its highest one; any other candidate is a false
+    positive. So a constant map, whose one plateau touches every lesion, hits none that fills less than half of it.
+    Sums over slices and processes; its size does not depend on their number.
     """
 
     full_state_update = False
@@ -59,17 +61,19 @@ class LesionMetrics(Metric):
     def _add(self, bins: np.ndarray, peak: np.ndarray, mask: np.ndarray, side: int) -> None:
         # Bins of the peaks alone, in row-major order.
         plateaus, n_plateaus = ndimage.label(peak, _EIGHT)  # equal neighbours are one candidate
-        plateau, hit = plateaus[peak], mask[peak]
+        plateau = plateaus[peak]
         height = np.zeros(n_plateaus + 1, np.int64)
         height[plateau] = bins
-        inside = np.zeros(n_plateaus + 1, bool)
-        inside[plateau[hit]] = True
-        self._count("alarms", height[1:][~inside[1:]])
-        if not mask.any():
-            return
         lesions, n_lesions = ndimage.label(mask, _EIGHT)
+        pairs, shared = np.unique(np.stack([plateau, lesions[peak]]), axis=1, return_counts=True)
+        found = (pairs[1] > 0) & (2 * shared >= np.bincount(plateau, minlength=n_plateaus + 1)[pairs[0]])
+        inside = np.zeros(n_plateaus + 1, bool)
+        inside[pairs[0][found]] = True
+        self._count("alarms", height[1:][~inside[1:]])
+        if not n_lesions:
+            return
         best = np.full(n_lesions + 1, -1)
-        np.maximum.at(best, lesions[peak][hit], bins[hit])
+        np.maximum.at(best, pairs[1][found], height[pairs[0][found]])
         diameter = 2 * np.sqrt(np.bincount(lesions.ravel())[1:] / np.pi) / side
         stratum = np.searchsorted(list(STRATA.values()), diameter, side="right")
         for index, name in enumerate(STRATA):

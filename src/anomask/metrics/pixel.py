@@ -101,16 +101,17 @@ def region_weights(positive: Tensor) -> tuple[Tensor, int]:
 def pixel_figures(curve: Curve, threshold: float | None, hits: int, false_alarms: int) -> dict[str, float | None]:
     """Return all figures of a falling curve; None where one is not defined (no lesions, or nothing else).
 
-    auroc, ap, aupro, oracle_dice and oracle_threshold, prevalence; with a threshold also dice, iou, sensitivity,
-    specificity.
+    auroc, ap, aupro (to a false-positive rate of 0.3), aupro_005 (to 0.05), oracle_dice and oracle_threshold,
+    prevalence; with a threshold also dice, iou, sensitivity, specificity.
     """
-    areas = dict.fromkeys(("auroc", "ap", "aupro"))
+    areas = dict.fromkeys(("auroc", "ap", "aupro", "aupro_005"))
     n_positive = n_negative = 0
     if len(curve.true):
         n_positive, n_negative = int(curve.true[-1]), int(curve.false[-1])
         areas["auroc"] = curves.defined(curves.auroc(curve.true, curve.false))
         areas["ap"] = curves.defined(curves.average_precision(curve.true, curve.false))
         areas["aupro"] = curves.defined(curves.aupro(curve.overlap, curve.false))
+        areas["aupro_005"] = curves.defined(curves.aupro(curve.overlap, curve.false, 0.05))
     dice, at = best_dice(curve)
     prevalence = n_positive / (n_positive + n_negative) if n_positive + n_negative else None
     result = areas | {"oracle_dice": dice, "oracle_threshold": at, "prevalence": prevalence}

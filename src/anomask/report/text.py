@@ -7,8 +7,8 @@ from anomask.metrics.bootstrap import LEAST_EFFECTIVE
 
 RESEARCH_USE = "For research use only; not a medical device."
 FEW = (
-    f"No interval and no p-value stand on fewer than {LEAST_EFFECTIVE} effective patients, donors or slices: as many of equal size as "
-    "would say the same."
+    f"No interval and no p-value stand on fewer than {LEAST_EFFECTIVE} effective patients, donors or slices: so many "
+    "of equal size would say the same."
 )
 
 

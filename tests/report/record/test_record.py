@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from anomask.report.record.figures import Evaluation, ScoredSlice, build_record, image_rows
+from anomask.report.record.figures import Evaluation, ScoredSlice, build_record, host_wins, image_rows
 from anomask.report.record.localisation import PixelTally
 
 
@@ -32,6 +32,17 @@ def donated(donors):
         slices.append(ScoredSlice(f"n{number}", "host", "", 0.1 * number, (0.1, 0.2, 0.3), donor))
         slices.append(ScoredSlice(f"a{number}", "host", "faint", 0.1 * number + 0.15, (0.1, 0.2, 0.3), donor))
     return Evaluation(slices, np.zeros((2, 3)), PixelTally(None, "patient"), {"threshold": 0.4})
+
+
+def test_transplants_are_paired_with_their_hosts():
+    def slice_(name, disease, score, donor="d"):
+        return ScoredSlice(name, "p", disease, score, (0.1, 0.2, 0.3), donor)
+
+    slices = [slice_("test/normal/a.png", "", 0.3), slice_("test/normal/b.png", "", 0.5)]
+    slices += [slice_("test/abnormal/faint/a.png", "faint", 0.4), slice_("test/abnormal/faint/b.png", "faint", 0.4)]
+    slices += [slice_("test/abnormal/marked/b.png", "marked", 0.5), slice_("test/abnormal/marked/c.png", "marked", 0.9)]
+    assert host_wins(slices) == (1.5 / 3, 3)  # c has no host
+    assert host_wins([s._replace(lesion_donor="") for s in slices]) == (None, 0)
 
 
 def test_intervals_of_transplants_resample_the_lesions_donors():

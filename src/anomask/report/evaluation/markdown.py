@@ -1,11 +1,11 @@
 """A result record as Markdown tables, for the terminal and for notes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from anomask.metrics.lesions import RATES, STRATA
 from anomask.report.record.names import ANOMALY_MAP
-from anomask.report.text import RESEARCH_USE, inline, not_defined, number, table_of
+from anomask.report.text import FEW, RESEARCH_USE, inline, not_defined, number, table_of
 
 SYNTHETIC = "Synthetic phantom: these scores say nothing about patients."
 
@@ -40,6 +40,43 @@ def detection_table(record: dict[str, Any]) -> str:
         "MCC": lambda row: number(row["mcc"]),
     }
     return table_of(columns, distinct(record["image"]))
+
+
+def operating_table(record: dict[str, Any]) -> str:
+    """What scores are worth beside their ranking: operating points, calibration, transplants against their hosts."""
+    columns = {
+        "disease": lambda row: row["group"],
+        "sensitivity at 90 % specificity": lambda row: number(row["sensitivity_at_90"]),
+        "at 95 %": lambda row: number(row["sensitivity_at_95"]),
+        "calibration error": lambda row: number(row["ece"]),
+        "above own host": lambda row: f"{number(row['host_wins'])} (n {row['host_wins_n']})",
+    }
+    return table_of(columns, distinct(record["image"]))
+
+
+def volume_table(record: dict[str, Any]) -> str:
+    """The anomaly map with normal slices, by patient, by surface, and as a probability."""
+
+    def normals(figure: str) -> Callable[[dict[str, Any]], str]:
+        return lambda row: number(row["with_normals"][figure])
+
+    columns = {
+        "disease": lambda row: row["group"],
+        "within": lambda row: row["region"],
+        "normal slices": lambda row: str(row["with_normals"]["n_normals"]),
+        "AP with them": normals("ap"),
+        "AUPRO(0.3) with them": normals("aupro"),
+        "calibration error with them": normals("ece"),
+        "AUPRO(0.05)": lambda row: number(row["aupro_005"]),
+        "surface Dice, 3 px": lambda row: number(row["surface_dice"]),
+        "Dice a patient": lambda row: _mean_and_sd(row["patient_dice"]),
+    }
+    return table_of(columns, [row for row in distinct(record["pixel"]) if "with_normals" in row])
+
+
+def _mean_and_sd(found: dict[str, Any]) -> str:
+    spread = "" if found["sd"] is None else f" ± {number(found['sd'])}"
+    return f"{number(found['mean'])}{spread} (n {found['n_patients']})"
 
 
 def localisation_table(record: dict[str, Any], maps: str | None = None) -> str:
@@ -125,7 +162,12 @@ def summary(record: dict[str, Any]) -> str:
         "best AUROC that mean, standard deviation, Laplacian standard deviation or the distance to the nearest "
         f"training normal{_of(record)} in these three reaches, in either direction; within patient, it pairs slices of "
         "one patient, as the AUROC there does. Intervals: bootstrap of whole "
-        f"{record['bootstrap']['unit']}s; – where there are too few.",
+        f"{record['bootstrap']['unit']}s. {FEW}",
+        operating_table(record),
+        "Sensitivity at a specificity is a point of these slices' own ROC curve: no threshold fixed beforehand "
+        "reaches it. Calibration error: how far scores, read as probabilities, lie from the share of abnormal slices "
+        "(ten bins); – where they exceed 1. Above own host: the share of transplants that score above the slice that "
+        "they lie in.",
         "## Localisation (pixels, abnormal slices with masks)",
     ]
     if record["pixel"]:
@@ -135,6 +177,11 @@ def summary(record: dict[str, Any]) -> str:
             f"Dice at the pixel threshold ({dice}); an oracle Dice takes the best threshold for these very slices. The "
             "map's own parts and three maps without a model stand below it; below floor: under the best of the "
             "latter in AP.",
+            volume_table(record),
+            "Normal slices have no lesion to find: with them only false positives are added. In the lung they count "
+            "where their lung mask is known. Surface Dice: the share of both surfaces within 3 px of the other, mean "
+            "over slices. Dice a patient: over all pixels of a patient, mean ± standard deviation over patients with "
+            "lesions.",
             "## Lesions (FROC, candidates are the map's peaks)",
             lesion_table(record),
             "Share of lesions hit at 1/8 to 8 false positives a slice, and its mean over these rates for all lesions "

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from anomask.metrics.bootstrap import cluster_names, clusters_of, interval
+from anomask.metrics.calibration import Calibration
 from anomask.metrics.image import (
     WithinPatient,
     auroc,
     average_precision,
+    sensitivity_at,
     threshold_metrics,
     weighted_auroc,
     weighted_average_precision,
@@ -69,6 +72,11 @@ def _image_row(
         "ap": average_precision(scores, labels),
         **threshold_metrics(scores, labels, evaluation.threshold["threshold"]),
     }
+    row |= {f"sensitivity_at_{share}": sensitivity_at(scores, labels, share / 100) for share in (90, 95)}
+    calibration = Calibration()
+    calibration.add(scores, labels)
+    row |= calibration.figures()
+    row["host_wins"], row["host_wins_n"] = host_wins(slices)
     within = WithinPatient(scores, labels, patients)
     row["within_patient_auroc"], row["within_patient_n"] = within.auroc(), len(within.patients)
     row["intervals"] = _intervals(scores, labels, slices, evaluation.threshold["threshold"], within, n_resamples, seed)
@@ -81,6 +89,21 @@ def _image_row(
     row["within_patient_floor"] = _highest(row["within_patient_floors"])
     row["beats_floor"] = None if area is None or row["floor"] is None else area > row["floor"]
     return row
+
+
+def host_wins(slices: Sequence[ScoredSlice]) -> tuple[float | None, int]:
+    """Return the share of transplants that score above their own host, ties counted half, and how many have one.
+
+    A transplant has the file name of its host among the normal slices. None where there are none.
+    """
+    hosts = {Path(s.name).name: s.score for s in slices if not s.disease}
+    pairs = [
+        (s.score, hosts[Path(s.name).name])
+        for s in slices
+        if s.disease and s.lesion_donor and Path(s.name).name in hosts
+    ]
+    wins = [1.0 if one > other else 0.5 * (one == other) for one, other in pairs]
+    return (sum(wins) / len(wins) if wins else None), len(wins)
 
 
 def _intervals(

@@ -37,18 +37,22 @@ WANDB = {"id": str, "step?": int}
 FAILURE = {"error": str, "message": str}
 OVERRIDES = ([str], None)
 
-SCHEMA = 2  # of record.json; 1 was before the first release
+SCHEMA = 3  # of record.json; 1 was before the first release
+SCHEMAS = (2, SCHEMA)  # that are read: 2 lacks figures with normal slices, of patients, surfaces and calibration
 
 _INTERVAL = {"low": FIGURE, "high": FIGURE}
 _IMAGE = {
     **{"group": str, "n_abnormal": int, "n_normal": int},
     **dict.fromkeys(("auroc", "ap", "f1", "sensitivity", "specificity", "accuracy", "floor"), FIGURE),
     **{"within_patient_auroc": FIGURE, "within_patient_floor?": FIGURE},
+    **dict.fromkeys(("sensitivity_at_90?", "sensitivity_at_95?", "ece?", "host_wins?"), FIGURE),
     "intervals": dict.fromkeys(("auroc", "ap", "sensitivity", "specificity"), _INTERVAL),
 }
 _PIXEL = {
     **{"group": str, "region": str, "map": str},
-    **dict.fromkeys(("auroc?", "ap?", "aupro?", "dice?", "iou?"), FIGURE),
+    **dict.fromkeys(("auroc?", "ap?", "aupro?", "aupro_005?", "dice?", "iou?", "surface_dice?"), FIGURE),
+    "with_normals?": {"ap": FIGURE, "auroc": FIGURE, "ece": FIGURE},
+    "patient_dice?": {"mean": FIGURE, "sd": FIGURE},
     "floor?": ({"ap": FIGURE}, None),
     "intervals?": dict.fromkeys(("auroc?", "ap?", "aupro?"), _INTERVAL),
 }
@@ -59,7 +63,7 @@ _COST = {
 }
 # What tables read of a record, what finds and compares evaluations, and what the page of a sweep shows.
 RECORD = {
-    **{"schema?": SCHEMA, "data": str, "commit": (str, None)},
+    **{"schema?": SCHEMAS, "data": str, "commit": (str, None)},
     "method": {"name": str, "family": str},
     "bootstrap": {"unit": str},
     "threshold": {"threshold": float},
@@ -67,9 +71,9 @@ RECORD = {
     "image": [_IMAGE],
     "pixel": [_PIXEL],
 }
-EVALUATION = {"schema?": SCHEMA, "run?": str, "fingerprint": str, "checkpoint": str}
+EVALUATION = {"schema?": SCHEMAS, "run?": str, "fingerprint": str, "checkpoint": str}
 SUMMARY = {
-    "schema?": SCHEMA,
+    "schema?": SCHEMAS,
     "image": [{"group": str, "auroc": FIGURE, "ap": FIGURE}],
     "pixel": [{"group": str, "region": str, "map": str, "ap": FIGURE}],
 }

@@ -23,7 +23,7 @@ class Column(NamedTuple):
 
 def image(figure: str, group: str = "all") -> Callable[[Record], float | None]:
     """Read a figure of one disease against all normal slices, or of all diseases together."""
-    return lambda record: _image(record, group)[figure]
+    return lambda record: _image(record, group).get(figure)
 
 
 def _image(record: Record, group: str) -> dict[str, Any]:
@@ -38,6 +38,10 @@ def pixel(figure: str, region: str, group: str = "all") -> Callable[[Record], fl
 def _pixel(record: Record, region: str, group: str = "all") -> dict[str, Any]:
     wanted = {"group": group, "region": region, "map": ANOMALY_MAP}
     return next((row for row in record["pixel"] if wanted.items() <= row.items()), {})
+
+
+def _within(region: str, part: str, figure: str) -> Callable[[Record], float | None]:
+    return lambda record: (_pixel(record, region).get(part) or {}).get(figure)
 
 
 def pixel_floor(region: str) -> Callable[[Record], float | None]:
@@ -82,6 +86,10 @@ COLUMNS: dict[str, Column] = {
         "floor within patient", lambda record: _image(record, "all").get("within_patient_floor")
     ),
     "ap": Column("AP", image("ap"), ("ap", "all", ""), True),
+    "sensitivity_at_90": Column("sensitivity at 90 %", image("sensitivity_at_90"), None, True),
+    "sensitivity_at_95": Column("sensitivity at 95 %", image("sensitivity_at_95"), None, True),
+    "ece": Column("calibration error", image("ece")),
+    "host_wins": Column("above own host", image("host_wins"), None, True),
     "f1": Column("F1", image("f1"), None, True),
     "sensitivity": Column("sensitivity", image("sensitivity"), ("sensitivity", "all", "")),
     "specificity": Column("specificity", image("specificity"), ("specificity", "all", "")),
@@ -105,6 +113,16 @@ for _prefix, _region, _where in (("pixel", "slice", ""), ("lung", "lung", " in t
         ),
         f"{_prefix}_floor": Column(f"floor AP{_where}", pixel_floor(_region)),
         f"{_prefix}_aupro": Column(f"AUPRO(0.3){_where}", pixel("aupro", _region), ("aupro", "all", _region), True),
+        f"{_prefix}_ap_normals": Column(
+            f"pixel AP with normal slices{_where}", _within(_region, "with_normals", "ap"), None, True
+        ),
+        f"{_prefix}_aupro_005": Column(f"AUPRO(0.05){_where}", pixel("aupro_005", _region), None, True),
+        f"{_prefix}_ece": Column(f"calibration error of pixels{_where}", _within(_region, "with_normals", "ece")),
+        f"{_prefix}_patient_dice": Column(
+            f"Dice a patient{_where}", _within(_region, "patient_dice", "mean"), None, True
+        ),
+        f"{_prefix}_patient_dice_sd": Column(f"its sd over patients{_where}", _within(_region, "patient_dice", "sd")),
+        f"{_prefix}_surface_dice": Column(f"surface Dice, 3 px{_where}", pixel("surface_dice", _region), None, True),
         f"{_prefix}_dice": Column(f"Dice{_where}", pixel("dice", _region), None, True),
         f"{_prefix}_iou": Column(f"IoU{_where}", pixel("iou", _region), None, True),
     }
