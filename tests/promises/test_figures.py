@@ -87,6 +87,13 @@ def test_the_new_default_has_the_records_that_readme_quotes():
     assert f"a record for each row: {said}." in page
 
 
+def test_the_control_is_quoted_where_it_has_a_record():
+    (folder,) = (ROOT / "results/covidseg256/painted_unet").glob("seed*")
+    said = f"{untouched_half(folder):.3f}"
+    assert f"the same U-Net has {said} in the first." in " ".join(README.split())
+    assert f"covidseg256 and seed 0: {said} in the first row" in (ROOT / "docs/evidence/headline.md").read_text()
+
+
 def test_the_floors_are_those_of_the_records():
     pixel = json.loads((folders("covidseg256", OURS)[0] / "record.json").read_text())["pixel"]
     lung = next(row for row in pixel if (row["group"], row["region"], row["map"]) == ("all", "lung", "anomaly map"))
