@@ -48,6 +48,8 @@ def test_two_steps_threshold_record_and_reopening(tiny, codebook, name):
     record = json.loads((evaluated(run) / "record.json").read_text())
     assert record["method"]["family"] in ("reconstruction", "synthesis", "feature")
     assert record["settings"]["baseline"] == settings["baseline"]
+    mirrored = name.startswith("painted_unet")  # the others look once, whatever `scoring` says
+    assert settings["scoring"]["mirror"] and record["looks"] == {"mirror": mirrored, "crops": mirrored}
     assert {row["map"] for row in record["pixel"]} >= {"anomaly map", "smoothed intensity"}
     check_detection(run, settings)
     folder, faults = predicted(run, Path(settings["data"]["folder"]) / "test/abnormal/covid19")

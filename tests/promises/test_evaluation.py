@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from anomask.errors import ConfigError, DataError, RunError
@@ -40,6 +41,11 @@ def test_rows_carry_intervals_floors_and_lesions(detector):
         (r["group"], "slice") for r in own
     }
     assert record["cost"]["steps"] == 4 and record["cost"]["seconds"] > 0
+    assert record["looks"] == {"mirror": True, "crops": False}
+    training = record["training"]
+    assert training["trainer"]["max_steps"] == 4 and training["data"]["batch_size"] == 8 and "augment" in training
+    assert record["packages"]["torch"] == torch.__version__ and record["processor"]
+    assert str(detector.folder.parents[1]) not in json.dumps(record)  # records are published: no path of a machine
     assert record["threshold"]["pixel"]["specificity"] == 0.99
     maps = sorted((folder / "maps").rglob("*.png"))
     assert len(maps) == 22 and np.asarray(Image.open(maps[0])).dtype == np.uint16

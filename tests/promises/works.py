@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from anomask.commands import cli
-from anomask.evaluation import evaluate
+from anomask.evaluation import about
 from anomask.prediction import told
 from anomask.runs import Run
 from anomask.settings.compose import register
@@ -21,7 +21,7 @@ from tests.preparation.conftest import settings_of as settings_of_preparation
 torch.set_num_threads(1)
 register()
 # Whoever commits while the tests run changes no results with it.
-evaluate.current_commit = told.current_commit = lambda: "the same"
+about.current_commit = told.current_commit = lambda: "the same"
 LONGER = ["trainer.max_steps=24", "trainer.val_check_interval=4", "stage.optimisation.schedule=constant"]
 
 

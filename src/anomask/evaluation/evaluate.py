@@ -10,10 +10,10 @@ from typing import Any
 from anomask.batches import SliceBatch
 from anomask.build import Stage, open_stage
 from anomask.data.checks.learned import seen_before
-from anomask.data.checks.verification import verify_folder
 from anomask.data.folder.findings import raise_first
 from anomask.data.loading.datamodule import SliceDataModule
 from anomask.errors import ConfigError, RunError
+from anomask.evaluation.about import about_run
 from anomask.evaluation.floors import find_floors
 from anomask.evaluation.seen import Slices, detect, open_slices
 from anomask.files import whole_folder
@@ -29,14 +29,11 @@ from anomask.report.pictures import Picture, to_pixels, write_map
 from anomask.report.record.figures import Evaluation, ScoredSlice, build_record
 from anomask.report.record.localisation import PixelTally, Tested
 from anomask.report.record.names import ANOMALY_MAP
-from anomask.report.verification import in_short
-from anomask.runs.commit import current_commit
 from anomask.runs.evaluations import evaluation_place
 from anomask.runs.folder import Run
 from anomask.runs.next_command import after_evaluation, say_next
 from anomask.scoring.colour import grey, heat, outline, overlay, paint
 from anomask.settings.schema import EvaluateConfig
-from anomask.stages.baseline import BaselineStage
 from anomask.trained import decision
 
 log = logging.getLogger(__name__)
@@ -166,43 +163,3 @@ def require_unseen(run: Run, data: SliceDataModule) -> None:
     raise_first(findings)
     for finding in findings:
         log.warning("%s %s", finding.message, finding.remedy)
-
-
-def about_run(stage: Stage, data: SliceDataModule, run: Run, checkpoint: str) -> dict[str, Any]:
-    """Return what identifies a record: run, settings, data, code and what the training cost."""
-    return {
-        "run": stage.settings["name"],
-        "seed": stage.settings["seed"],
-        **about_method(stage),
-        "checkpoint": checkpoint,
-        "commit": current_commit(),
-        "data": data.folder.name,
-        "fingerprint": data.fingerprint(),
-        "data_fingerprint": fingerprint_of(data, stage.settings),
-        "training_fingerprint": run.read_fingerprint(),
-        "synthetic": data.synthetic,
-        "size": data.size,
-        "crop": data.crop,
-        "cost": run.read_cost(),
-    }
-
-
-def about_method(stage: Stage) -> dict[str, Any]:
-    """Return a record's method, as tables name it, and the settings that made it."""
-    if isinstance(stage, BaselineStage):
-        method, groups = stage.method, ("baseline", "scoring", "stage")
-        about = {"name": method.title, "family": method.family, "source": method.source}
-    else:
-        groups = ("model", "synthesiser", "loss", "scoring", "stage")
-        about = {"name": stage.settings.get("title", "anomask"), "family": "ours", "source": "docs/reference/method.md"}
-    return {"method": about, "settings": {name: stage.settings[name] for name in groups}}
-
-
-def fingerprint_of(data: SliceDataModule, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return what the evaluated set is, and log what is doubtful about it."""
-    memory = Path(settings["paths"]["cache"]) / "fingerprints"
-    to_train = bool(data.normals)
-    verification = verify_folder(data.folder, data.on_mixed_size, memory, data.progress, to_train)
-    for line in in_short(verification.findings):
-        log.warning("%s", line)
-    return verification.fingerprint
