@@ -14,6 +14,7 @@ def quieten() -> None:
         r".*smaller than the logging interval.*",
         r"Experiment logs directory.*",  # the run folder holds more than logs
         r"Checkpoint directory .* exists and is not empty.*",  # a run that goes on
+        r".*get_mask_edges:always_return_as_numpy.*",  # what MONAI's surface Dice tells itself
         r"The ``compute`` method of metric .* before the ``update`` method.*",  # one that goes on at an epoch's end
     ):
         warnings.filterwarnings("ignore", message)

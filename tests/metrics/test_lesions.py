@@ -90,6 +90,10 @@ def test_a_plateau_hits_what_holds_half_of_it(outside, hit):
     metric = LesionMetrics()
     metric.update(maps, mask)
     assert (metric.compute()["all_at_0.125"], int(metric.alarms.sum())) == (float(hit), int(not hit))
+    mask[..., 20:23, 20 + outside // 3 - 2 : 20 + outside // 3] = True  # a second lesion in the same plateau's end
+    both = LesionMetrics()
+    both.update(maps, mask)
+    assert both.compute()["all_at_0.125"] == 1.0 and int(both.alarms.sum()) == 0
 
 
 def test_only_the_lung_counts_and_updates_add_up():

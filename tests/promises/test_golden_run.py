@@ -73,7 +73,7 @@ def test_an_older_run_scores_as_it_did(run):
 def test_another_schema_is_refused_by_its_number(run):
     file = run.folder / "evaluation/toy/record.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"schema": 4}))
-    with pytest.raises(ValueError, match="schema is 4, wanted is 2. Evaluate again"):
+    with pytest.raises(ValueError, match="schema is 4, wanted is 3. Evaluate again"):
         read_json(file, shapes.RECORD, "Evaluate again.")
     file.write_text(file.read_text().replace('"schema": 4', '"schema": 1'))
-    assert "schema is 1, wanted is 2" in " ".join(read_job("golden", run.folder, []).notes)
+    assert "schema is 1, wanted is 3" in " ".join(read_job("golden", run.folder, []).notes)

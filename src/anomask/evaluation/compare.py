@@ -97,7 +97,8 @@ def image_differences(folders: list[Path], n_resamples: int, seed: int) -> list[
     about = [tables[0][path] for path in paths]
     names, unit = clusters_in(tables, paths)
     rows = []
-    for group in ["all", *sorted({row["disease"] for row in about} - {""})]:
+    diseases = sorted({row["disease"] for row in about} - {""})
+    for group in ["all", *(diseases if len(diseases) > 1 else [])]:  # of one disease both are the same
         kept = [index for index, row in enumerate(about) if group in ("all", row["disease"]) or not row["disease"]]
         labels = np.array([bool(about[index]["disease"]) for index in kept])
         own = [names[index] for index in kept]

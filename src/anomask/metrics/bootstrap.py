@@ -63,15 +63,20 @@ def cluster_weights(n_clusters: int, n_resamples: int, rng: np.random.Generator)
 def over_seeds(figures: Sequence[Weighted], rng: np.random.Generator) -> Weighted:
     """Return the mean over a row's seeds with the seeds resampled, too, anew for each row of weights.
 
+    A resample of S seeds spreads too little by the square root of (S - 1) / S, and is spread as much more. One seed
+    says nothing of other draws: its interval is of the patients alone.
+
     Args:
         figures: of each seed.
         rng: source of the resamples of seeds.
     """
 
     def mean(weights: np.ndarray) -> np.ndarray:
-        values = np.stack([figure(weights) for figure in figures])
-        drawn = cluster_weights(len(figures), len(weights), rng) / len(figures)
-        return (values * drawn.T).sum(0)
+        values, n = np.stack([figure(weights) for figure in figures]), len(figures)
+        if n == 1:
+            return values[0]
+        drawn = cluster_weights(n, len(weights), rng).T / n
+        return values.mean(0) + np.sqrt(n / (n - 1)) * (values * (drawn - 1 / n)).sum(0)
 
     return mean
 
@@ -84,7 +89,19 @@ def interval(
     unit: str = "patient",
     kinds: Sequence[np.ndarray] = (),
 ) -> Interval:
-    """Return the interval of a metric.
+    """Return the interval of a metric; see `resampled` for the arguments."""
+    return resampled(metric, names, n_resamples, rng, unit, kinds)[0]
+
+
+def resampled(
+    metric: Weighted,
+    names: Sequence[str],
+    n_resamples: int,
+    rng: np.random.Generator,
+    unit: str = "patient",
+    kinds: Sequence[np.ndarray] = (),
+) -> tuple[Interval, np.ndarray | None]:
+    """Return the interval of a metric, and its resampled values [r], or None where there are too few clusters.
 
     Args:
         metric: weights [r, n] -> values [r], NaN where undefined.
@@ -98,9 +115,11 @@ def interval(
     sizes = [np.bincount(clusters, kind) for kind in kinds or [np.ones(len(clusters))]] if len(clusters) else []
     n_clusters, n_effective = len(set(clusters.tolist())), effective(*sizes)
     if n_effective < LEAST_EFFECTIVE or n_resamples == 0:
-        return Interval(None, None, unit, n_clusters, n_effective)
-    values = metric(resampled_weights(clusters, n_resamples, rng))
-    return percentile_interval(values, unit, n_clusters, n_effective)
+        return Interval(None, None, unit, n_clusters, n_effective), None
+    at_once = max(1, NUMBERS_AT_ONCE // len(clusters))
+    counts = [min(at_once, n_resamples - start) for start in range(0, n_resamples, at_once)]
+    values = np.concatenate([metric(resampled_weights(clusters, count, rng)) for count in counts])
+    return percentile_interval(values, unit, n_clusters, n_effective), values
 
 
 def percentile_interval(values: np.ndarray, unit: str, n_clusters: int, n_effective: float) -> Interval:

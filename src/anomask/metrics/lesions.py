@@ -24,9 +24,10 @@ def peaks(anomaly_map: np.ndarray, radius: int) -> np.ndarray:
 class LesionMetrics(Metric):
     """FROC from candidates: the map's local maxima, each with its height as score.
 
-    A candidate is a peak, or a plateau of equal neighbours. A lesion (8-connected region of the mask) is hit by a
-    candidate of which at least half lies inside it, and scores as its highest one; any other candidate is a false
-    positive. So a constant map, whose one plateau touches every lesion, hits none that fills less than half of it.
+    A candidate is a peak, or a plateau of equal neighbours. A candidate of which at least half lies
+    inside lesions (8-connected regions of the mask) hits those that it touches, which score as their highest one; any
+    other candidate is a false positive. So a constant map, whose one plateau touches every lesion, hits none unless
+    lesions fill half of it.
     Sums over slices and processes; its size does not depend on their number.
     """
 
@@ -66,7 +67,10 @@ class LesionMetrics(Metric):
         height[plateau] = bins
         lesions, n_lesions = ndimage.label(mask, _EIGHT)
         pairs, shared = np.unique(np.stack([plateau, lesions[peak]]), axis=1, return_counts=True)
-        found = (pairs[1] > 0) & (2 * shared >= np.bincount(plateau, minlength=n_plateaus + 1)[pairs[0]])
+        sizes, within = (
+            np.bincount(pairs[0], weights, n_plateaus + 1) for weights in (shared, shared * (pairs[1] > 0))
+        )
+        found = (pairs[1] > 0) & (2 * within >= sizes)[pairs[0]]
         inside = np.zeros(n_plateaus + 1, bool)
         inside[pairs[0][found]] = True
         self._count("alarms", height[1:][~inside[1:]])

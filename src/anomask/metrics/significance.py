@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtri, stdtr
 
-from anomask.metrics.bootstrap import LEAST_EFFECTIVE, Interval, Weighted, interval
+from anomask.metrics.bootstrap import LEAST_EFFECTIVE, Interval, Weighted, resampled
 
 
 class PValue(NamedTuple):
@@ -55,15 +55,9 @@ def paired_difference(
     unit: str = "patient",
     kinds: Sequence[np.ndarray] = (),
 ) -> tuple[Interval, PValue | None]:
-    """Return the interval of a difference on the same resamples, and its p-value; arguments as in `interval`."""
-    kept: list[np.ndarray] = []
-
-    def noted(weights: np.ndarray) -> np.ndarray:
-        kept.append(difference(weights))
-        return kept[-1]
-
-    found = interval(noted, names, n_resamples, rng, unit, kinds)
-    return found, paired_p_value(kept[0], found.n_effective) if kept else None
+    """Return the interval of a difference on the same resamples, and its p-value; arguments as in `resampled`."""
+    found, values = resampled(difference, names, n_resamples, rng, unit, kinds)
+    return found, None if values is None else paired_p_value(values, found.n_effective)
 
 
 def less(first: Weighted, second: Weighted) -> Weighted:

@@ -114,6 +114,7 @@ def _figures(run: Run) -> list[dict[str, Any]]:
         ]
         for figure, key, row in wanted:
             interval = (row.get("intervals") or {}).get(key) or {}
-            ends = {end: interval.get(end) for end in ("low", "high")}
+            # Records of schema 2 have intervals of two patients, too.
+            ends = {end: interval.get(end) if "n_effective" in interval else None for end in ("low", "high")}
             rows.append(about | {"figure": figure, "value": row.get(key), **ends})
     return rows

@@ -1,6 +1,7 @@
 """Figures and tables as Markdown text."""
 
 from collections.abc import Callable, Sequence
+from math import floor
 from typing import Any
 
 from anomask.metrics.bootstrap import LEAST_EFFECTIVE
@@ -19,10 +20,12 @@ def number(value: float | None) -> str:
 
 def not_defined(found: dict[str, Any]) -> str:
     """Say why there is no interval, see `anomask.metrics.bootstrap.Interval`."""
-    n, plural = found["n_clusters"], f"{found['unit']}s"
+    n, effective, plural = found["n_clusters"], found["n_effective"], f"{found['unit']}s"
+    if effective >= LEAST_EFFECTIVE:  # nothing was resampled, or the figure is not defined in most resamples
+        return "–"
     if n < LEAST_EFFECTIVE:
         return f"not defined, n = {n} {found['unit'] if n == 1 else plural}"
-    return f"not defined, {n} {plural} as good as {found['n_effective']:.1f}"
+    return f"not defined, {n} {plural} as good as {floor(10 * effective) / 10:.1f}"
 
 
 def inline(text: object) -> str:

@@ -6,6 +6,7 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from anomask.batches import SliceBatch
+from anomask.errors import DataError
 from anomask.report.record.localisation import PixelTally, Tested
 
 SIZE = 16
@@ -77,3 +78,14 @@ def test_without_normals_threshold_or_patients_a_figure_is_none(batch):
         **dict.fromkeys(("auroc", "ap", "aupro", "oracle_dice", "ece", "reliability")),
     }
     assert row["surface_dice"] is None and row["patient_dice"]["n_patients"] == 0
+
+
+@pytest.mark.parametrize("disease", ["flu", ""])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1])
+def test_a_map_that_is_no_map_says_that_the_model_has_diverged(batch, value, disease):
+    slices, maps = batch
+    maps = maps.clone()
+    maps[1, 0, 2, 2] = value
+    about = [one._replace(disease=disease) if number == 1 else one for number, one in enumerate(ABOUT)]
+    with pytest.raises(DataError, match="The model has diverged"):
+        PixelTally(0.5, "patient").update(slices, {"anomaly map": maps}, about)

@@ -99,8 +99,8 @@ def test_the_interval_of_a_mean_resamples_patients_and_seeds_together(tmp_path):
     (tmp_path / "one/seed1/scores.csv").write_text(scores(*[0.5] * 40))
     (one,) = read_rows(tmp_path, {"one": None}, REMEDY)
     ((auroc, specificity),) = cells([one], [COLUMNS["auroc"], COLUMNS["specificity"]], Resampling(one, 400, 0))
-    assert (auroc.low, auroc.high) == (0.5, 1.0)
-    assert specificity.low == 0.0 and specificity.high <= 0.5 and specificity.mean == 0.5  # the records' own mean
+    assert auroc.low < 0.5 and auroc.high > 1.0  # seeds that differ so much leave the mean open
+    assert specificity.low < 0.0 and specificity.mean == 0.5  # the records' own mean
     for file in tmp_path.glob("one/*/scores.csv"):
         file.write_text(scores(*perfect, patients=["a", "b", "c", "d"] * 10))
     ((few,),) = cells([one], [COLUMNS["auroc"]], Resampling(one, 400, 0))
@@ -114,7 +114,9 @@ def test_p_values_of_a_table_are_corrected_together(tmp_path):
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 20)
     for key, strength in (("one", 1.2), ("two", 1.0), ("three", 0.0)):
-        save(tmp_path, key, record(0.5), values=rng.standard_normal(40) + strength * labels)
+        save(tmp_path, key, record(0.5), record(0.5))
+        for file in (tmp_path / key).glob("*/scores.csv"):
+            file.write_text(scores(*(rng.standard_normal(40) + strength * labels)))
     rows = read_rows(tmp_path, dict.fromkeys(("one", "two", "three")), REMEDY)
     alone = [cells([one], [COLUMNS["against"]], Resampling(rows[0], 400, 0))[0][0].p.value for one in rows[1:]]
     together = [cell.p and cell.p.value for (cell,) in cells(rows, [COLUMNS["against"]], Resampling(rows[0], 400, 0))]
@@ -186,7 +188,7 @@ def test_the_paired_difference_is_that_of_the_seeds_means(tmp_path):
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 20)
     folders = {}
-    for side, strength in (("one", 0.5), ("two", 2.0)):
+    for side, strength in (("one", 0.5), ("two", 2.5)):
         for seed in range(2):
             folder = tmp_path / side / f"seed{seed}"
             folder.mkdir(parents=True)
@@ -218,7 +220,7 @@ def test_donors_of_lesions_are_resampled_where_any_evaluation_knows_them(tmp_pat
         ]
         header = "path,patient,lesion_donor,disease,score" if name == "new" else "path,patient,disease,score"
         (tmp_path / name / "scores.csv").write_text("\n".join([header, *lines]))
-    old, new = [tmp_path / "old"], [tmp_path / "new"]
+    old, new = [tmp_path / "old"] * 2, [tmp_path / "new"] * 2
     first, second = auroc_difference(old, new, 200, 0), auroc_difference(new, old, 200, 0)
     assert first.high < 0 < second.low and first.p == second.p and first.p.value < 0.05
     assert auroc_difference(old, old, 200, 0).low is None
@@ -230,6 +232,17 @@ def test_pixels_of_patients_and_of_donors_are_compared_without_an_interval(tmp_p
     write_clusters(tmp_path / "new", rng, 5, names="mnopqrstuvwx", unit="lesion donor")
     found = pixel_difference([tmp_path / "old"], [tmp_path / "new"], "slice", "ap", 100, 0)
     assert abs(found.mean) < 0.2 and found.low is None and found.p is None
+
+
+def test_one_training_each_has_no_p_value_and_seeds_must_pair(tmp_path):
+    values = np.random.default_rng(0).random(40)
+    save(tmp_path, "one", record(0.6), values=values + np.repeat([0, 1], 20))
+    save(tmp_path, "two", record(0.6), record(0.6), values=values)
+    one, two = ([tmp_path / key / f"seed{seed}" for seed in seeds] for key, seeds in (("one", [0]), ("two", [0, 1])))
+    found = auroc_difference(one, two[:1], 200, 0)
+    assert found.low > 0 and found.p is None
+    with pytest.raises(RunError, match="1 evaluations cannot be paired with 2: the same seeds of both are wanted"):
+        auroc_difference(one, two, 200, 0)
 
 
 def test_other_slices_cannot_be_paired(tmp_path):
@@ -256,7 +269,7 @@ def test_pixel_figures_are_paired_by_patient(tmp_path):
     rng = np.random.default_rng(0)
     write_clusters(tmp_path / "one", rng, 5)
     write_clusters(tmp_path / "two", rng, 30)
-    found = pixel_difference([tmp_path / "one"], [tmp_path / "two"], "slice", "ap", 200, 0)
+    found = pixel_difference([tmp_path / "one"] * 2, [tmp_path / "two"] * 2, "slice", "ap", 200, 0)
     assert found.low < found.mean < found.high < 0 and found.p.value < 0.05
     assert pixel_difference([tmp_path / "one"], [tmp_path / "two"], "lung", "ap", 200, 0) is None
     write_clusters(tmp_path / "three", rng, 5, names="abc")
@@ -276,8 +289,8 @@ def test_damaged_pixel_histograms_are_one_error(tmp_path):
 
 def test_the_reference_has_no_difference_from_itself(tmp_path):
     values = np.random.default_rng(0).random(40)
-    save(tmp_path, "one", record(0.6), values=values + np.repeat([0, 1], 20))
-    save(tmp_path, "two", record(0.6), values=values)
+    save(tmp_path, "one", record(0.6), record(0.6), values=values + np.repeat([0, 1], 20))
+    save(tmp_path, "two", record(0.6), record(0.6), values=values)
     rows = read_rows(tmp_path, {"one": None, "two": None}, REMEDY)
     (first,), (second,) = cells(rows, [COLUMNS["against"]], Resampling(rows[0], 50, 0))
     assert (

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from anomask.batches import SliceBatch
 from anomask.metrics.calibration import Calibration
-from anomask.metrics.histogram import joined
+from anomask.metrics.histogram import check_range, joined
 from anomask.metrics.lesions import LesionMetrics
 from anomask.metrics.pixel import pixel_sample, pixel_truth, sample_figures
 from anomask.metrics.pixel_clusters import PixelClusters
@@ -89,6 +89,7 @@ class PixelTally:
     def _update(self, region: str, maps: dict[str, Tensor], mask: Tensor, within: Tensor | None, about: Tested) -> None:
         truth, disease = pixel_truth(mask, within), about.disease
         values = maps[ANOMALY_MAP]
+        check_range(values)
         own_within = None if within is None else within[0, 0]
         beside = self.beside.setdefault((disease, region), Beside())
         beside.add(values[0, 0], mask[0, 0], own_within, self.threshold, about.patient)

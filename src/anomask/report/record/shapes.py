@@ -38,7 +38,7 @@ FAILURE = {"error": str, "message": str}
 OVERRIDES = ([str], None)
 
 SCHEMA = 3  # of record.json; 1 was before the first release
-SCHEMAS = (2, SCHEMA)  # that are read: 2 lacks figures with normal slices, of patients, surfaces and calibration
+SCHEMAS = (SCHEMA, 2)  # that are read: 2 lacks figures with normal slices, of patients, surfaces and calibration
 
 _INTERVAL = {"low": FIGURE, "high": FIGURE}
 _IMAGE = {

@@ -18,7 +18,10 @@ SLICE_FIGURES = ("auroc", "ap", "sensitivity", "specificity")
 
 
 class Difference(NamedTuple):
-    """A row's figure less the reference's, mean over seeds; interval and p are None with too few patients."""
+    """A row's figure less the reference's, mean over seeds.
+
+    Interval and p are None with too few patients; p also of one training each, which says nothing of other draws.
+    """
 
     mean: float
     low: float | None
@@ -112,20 +115,20 @@ def auroc_difference(folders: Sequence[Path], others: Sequence[Path], n_resample
     """Return the difference in slice AUROC, all diseases together.
 
     Args:
-        folders, others: of one row and of the reference, one a seed; each holds scores.csv.
+        folders, others: of one row and of the reference, one for each of the same seeds in the same order; each holds
+            scores.csv.
         n_resamples, seed: as in `slice_interval`.
 
     Raises:
-        RunError: the two were evaluated on different slices.
+        RunError: the two were evaluated on different slices, or have another number of seeds.
     """
     found = slices_of([*folders, *others])
-    figures = [partial(weighted_auroc, scores, found.labels) for scores in found.scores]
-    pairs = [less(*pair) for pair in zip(figures[: len(folders)], figures[len(folders) :], strict=True)]
+    pairs = _pairs([partial(weighted_auroc, scores, found.labels) for scores in found.scores], len(folders))
     difference = over_seeds(pairs, np.random.default_rng([seed, 1]))
     rng, kinds = np.random.default_rng(seed), [found.labels, ~found.labels]
     between, p = paired_difference(difference, found.names, n_resamples, rng, found.unit, kinds)
     whole = [float(pair(np.ones((1, len(found.labels))))[0]) for pair in pairs]
-    return Difference(float(np.mean(whole)), between.low, between.high, p)
+    return Difference(float(np.mean(whole)), between.low, between.high, p if len(pairs) > 1 else None)
 
 
 def pixel_difference(
@@ -139,7 +142,7 @@ def pixel_difference(
         n_resamples, seed: as in `slice_interval`.
 
     Raises:
-        RunError: the two were evaluated on different patients or slices.
+        RunError: the two were evaluated on different patients or slices, or have another number of seeds.
     """
     every = [read_clusters(folder, region) for folder in [*folders, *others]]
     if None in every:
@@ -149,14 +152,22 @@ def pixel_difference(
         raise RunError(
             f"{folders[0]} and {others[0]} hold pixels of different patients or slices. Evaluate both again."
         )
-    whole = [_pixel_figure(clusters, figure)(np.ones((1, len(clusters.held))))[0] for clusters in every]
+    figures = [_pixel_figure(clusters, figure) for clusters in every]
+    pairs = _pairs(figures, len(folders))
+    whole = [one(np.ones((1, len(clusters.held))))[0] for one, clusters in zip(figures, every, strict=True)]
     mean = float(np.mean(whole[: len(folders)]) - np.mean(whole[len(folders) :]))
     weights = every[0].drawn(n_resamples, seed)
     # Clusters of two kinds (an evaluation from before donors of lesions were known) cannot be resampled alike.
     if weights is None or len(units) > 1:
         return Difference(mean, None, None, None)
-    figures = [_pixel_figure(clusters, figure) for clusters in every]
-    pairs = [less(*pair) for pair in zip(figures[: len(folders)], figures[len(folders) :], strict=True)]
     differences = over_seeds(pairs, np.random.default_rng([seed, 1]))(weights)
     found = every[0].interval_of(differences)
-    return Difference(mean, found.low, found.high, paired_p_value(differences, found.n_effective))
+    p = paired_p_value(differences, found.n_effective) if len(pairs) > 1 else None
+    return Difference(mean, found.low, found.high, p)
+
+
+def _pairs(figures: Sequence[Weighted], n: int) -> list[Weighted]:
+    """Return the differences of the first `n` figures from the others, seed by seed."""
+    if len(figures) != 2 * n:
+        raise RunError(f"{n} evaluations cannot be paired with {len(figures) - n}: the same seeds of both are wanted.")
+    return [less(one, other) for one, other in zip(figures[:n], figures[n:], strict=True)]
