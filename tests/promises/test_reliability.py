@@ -12,6 +12,9 @@ def test_every_count_is_of_the_record_and_every_line_of_that_is_on_the_page():
     wanted = {f"| {line['what']} | {line['tried']:,} |" for line in RECORD if line["kind"] in ("kills", "fuzz")}
     counts = {line for line in PAGE.splitlines() if line.startswith("| ") and line.split("|")[2].strip()[0].isdigit()}
     assert counts == wanted
+    (soak,) = (line for line in RECORD if line["kind"] == "soak")
+    said = f"{soak['tried']} rounds in {soak['minutes']} minutes; the most memory held was {soak['grown_mb']} MB above"
+    assert said in " ".join(PAGE.split())
 
 
 def test_all_kinds_were_tried_as_often_as_promised():
